@@ -1,0 +1,67 @@
+# `make` alone lists what there is.
+
+VENV := .venv
+BIN  := $(VENV)/bin
+# the first of these that is 3.11 to 3.13 and can make virtual environments
+PYTHONS := python3.13 python3.12 python3.11 python3 python /usr/bin/python3
+SOURCE ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint bench stack down reset lock lock-jars clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: requirements.txt setup.py
+	@set -e; for python in $(PYTHONS); do \
+		if $$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
+			found=$$python; break; \
+		fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "No Python 3.11, 3.12 or 3.13 with venv was found as: $(PYTHONS). Install one (Debian: apt install python3-venv), or name it: make PYTHONS=/path/to/python"; \
+		exit 1; \
+	fi; \
+	[ -x $(BIN)/python ] && $(BIN)/python -c '' 2>/dev/null || { echo "Creating $(VENV) with $$($$found --version)"; $$found -m venv --clear $(VENV); }; \
+	echo "Installing the pinned packages: about 0.9 GB to download the first time, 1 to 5 minutes."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --progress-bar on -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+install: $(VENV)/.installed  ## create .venv and install the pinned packages
+
+run: install  ## a correct day of users: stack up, schemas, RunDaily for today; SOURCE=real|standin
+	@$(BIN)/workflow stack up
+	@$(BIN)/workflow init-db
+	@$(BIN)/workflow run $$($(BIN)/workflow stack source $(SOURCE))
+
+test: install  ## the whole suite, on services of its own
+	@$(BIN)/python -m pytest
+
+lint: install  ## formatting, lint, types, import direction
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: install  ## how long a new date takes, whole process
+	@$(BIN)/python benchmarks/day.py
+
+stack: install  ## start the local stack only
+	@$(BIN)/workflow stack up
+
+down: install  ## stop the local stack, keep its data
+	@$(BIN)/workflow stack down
+
+reset: install  ## stop the local stack and delete its data
+	@$(BIN)/workflow stack reset
+
+lock: install  ## resolve requirements.txt anew from setup.py
+	@$(BIN)/uv pip compile setup.py --extra stack --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-header --upgrade --quiet --output-file requirements.txt
+
+lock-jars: install  ## resolve config/cassandra-jars.lock anew
+	@$(BIN)/workflow stack lock-jars
+
+clean: down  ## stop the stack, remove the virtual environment and caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

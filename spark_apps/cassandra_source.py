@@ -1,0 +1,402 @@
+"""Raw users of one extraction, read from Cassandra on any Spark engine.
+
+`raw_users()` gives a DataFrame of
+
+    position    int     0 .. rows-1, each exactly once
+    raw_data    string  the document's leaves in `LEAVES` as canonical JSON, every leaf a string
+                        or null; null when the document is unfit
+    json_error  string  null, or why the document is unfit (`check_document`)
+
+Whether a document is JSON is decided here, once, in Python: engines disagree on trailing
+garbage, single quotes, lone surrogates, NaN, 1e400, and on how a number reads as text
+(-0, 0.00001, integers beyond 64 bits). What they get to parse is therefore rewritten; this
+also keeps passwords and hashes out of every engine.
+
+The module travels to Spark servers by value, so it may import nothing of this project.
+Servers need pyarrow and cassandra-driver.
+"""
+
+import json
+import math
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import date
+from json.encoder import encode_basestring
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
+
+if TYPE_CHECKING:
+    from cassandra.cluster import ResultSet, Session
+    from cassandra.query import BoundStatement, PreparedStatement
+    from pyspark.sql import DataFrame, SparkSession
+
+#: Rows of a full bucket: bucket = position // BUCKET_ROWS, about 20 MB a Cassandra partition.
+BUCKET_ROWS = 20_000
+
+#: Rows a page, a multiple of what one Arrow batch needs to pay off. Cassandra holds
+#: FETCH_SIZE x readers rows in memory at a time: 5,000 x 64 kills one with a heap of 512 MB.
+FETCH_SIZE = 1_000
+
+#: Right after a node was killed, quorum reads time out until the failure detector noticed.
+RETRY_SECONDS = 60.0
+
+SCHEMA = "position int, raw_data string, json_error string"
+
+#: The leaves of a RandomUser 1.4 document that anything after Cassandra may see.
+#: No password, salt or hash, no national id value.
+LEAVES = (
+    "gender",
+    "email",
+    "phone",
+    "cell",
+    "nat",
+    "name.title",
+    "name.first",
+    "name.last",
+    "location.city",
+    "location.state",
+    "location.country",
+    "location.postcode",
+    "location.street.number",
+    "location.street.name",
+    "location.coordinates.latitude",
+    "location.coordinates.longitude",
+    "location.timezone.offset",
+    "login.uuid",
+    "login.username",
+    "dob.date",
+    "registered.date",
+    "picture.large",
+)
+
+
+class RawRowsError(Exception):
+    """An extraction does not hold in Cassandra what its manifest says it holds."""
+
+
+# ---- documents ---------------------------------------------------------------------------
+
+
+def _children(path: str) -> list[str]:
+    """The objects directly below an object of the document (`""` is the document)."""
+    prefix = path + "." if path else ""
+    tails = (leaf.removeprefix(prefix) for leaf in LEAVES if leaf.startswith(prefix))
+    return list(dict.fromkeys(prefix + t.split(".")[0] for t in tails if "." in t))
+
+
+def _keys(path: str) -> list[str]:
+    """The leaves directly in an object of the document."""
+    return [leaf.rpartition(".")[2] for leaf in LEAVES if leaf.rpartition(".")[0] == path]
+
+
+def _objects(path: str = "") -> list[str]:
+    """All objects of the document, depth first."""
+    return [path] + [below for child in _children(path) for below in _objects(child)]
+
+
+def _template(path: str = "") -> str:
+    """The canonical document with `%s` for each leaf, in the order of `_objects`."""
+    parts = [f'"{key}":%s' for key in _keys(path)]
+    parts += [f'"{child.rpartition(".")[2]}":{_template(child)}' for child in _children(path)]
+    return "{" + ",".join(parts) + "}"
+
+
+def _ddl(path: str = "") -> str:
+    names = [(key, "STRING") for key in _keys(path)]
+    names += [(child.rpartition(".")[2], f"STRUCT<{_ddl(child)}>") for child in _children(path)]
+    return ", ".join(f"{name}: {kind}" if path else f"{name} {kind}" for name, kind in names)
+
+
+#: The DDL for `from_json`; every leaf is STRING, because engines differ in everything else.
+DOCUMENT_DDL = _ddl()
+
+_TEMPLATE = _template()
+# (index of the parent in this very list, key in the parent, keys of leaves)
+_PLAN = [
+    (_objects().index(path.rpartition(".")[0]), path.rpartition(".")[2], _keys(path))
+    for path in _objects()[1:]
+]
+_TOP_KEYS = _keys("")
+_NO_OBJECT: dict[str, Any] = {}
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text} is beyond a double")
+    return value
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _bad_characters(document: object) -> str | None:
+    """Why a decoded document cannot be stored as text in PostgreSQL, keys included."""
+    found: str | None = None
+    rest = [document]
+    while rest:
+        node = rest.pop()
+        if isinstance(node, dict):
+            rest += node.keys()
+            rest += node.values()
+        elif isinstance(node, list):
+            rest += node
+        elif isinstance(node, str):
+            if "\0" in node:
+                return "nul_character"
+            try:
+                node.encode()
+            except UnicodeEncodeError:
+                found = "lone_surrogate"
+    return found
+
+
+class _WrongStructure(Exception):
+    pass
+
+
+def _other_leaf(value: object) -> str:
+    """A leaf that is no string, as JSON; the engines see every number as text."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return '"true"' if value else '"false"'
+    if isinstance(value, int | float):
+        return f'"{value!r}"'
+    raise _WrongStructure
+
+
+def check_document(text: str | None) -> tuple[str | None, str | None]:
+    """Decide whether a raw document is fit for the rules: (canonical JSON, json_error).
+
+    Exactly one of the two is None. The errors, in this order:
+
+    invalid_json     not JSON by RFC 8259, or a number that is beyond a double or has
+                     more than 4,300 digits
+    not_an_object    JSON, but null, a list or a scalar
+    nul_character    a string holds U+0000, which PostgreSQL's text and jsonb refuse
+    lone_surrogate   a string is not Unicode
+    wrong_structure  an object or list where a leaf is expected, or the other way round
+
+    Of a key that is given twice the last value counts. Missing and null are left to the rules.
+    """
+    if text is None:
+        return None, "invalid_json"
+    try:
+        document = json.loads(text, parse_float=_finite, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return None, "invalid_json"
+    if type(document) is not dict:
+        return None, "not_an_object"
+    # only an escape can spell either: raw control characters are no JSON, and what
+    # came through UTF-8 holds no surrogates
+    if "\\u" in text and (error := _bad_characters(document)):
+        return None, error
+    try:
+        objects = [document]
+        leaves: list[Any] = [document.get(key) for key in _TOP_KEYS]
+        for parent, key, keys in _PLAN:
+            node = objects[parent].get(key)
+            if node is None:
+                node = _NO_OBJECT
+            elif type(node) is not dict:
+                raise _WrongStructure
+            objects.append(node)
+            leaves += map(node.get, keys)
+        # a template, because json.dumps of nested dictionaries takes twice as long
+        canonical = _TEMPLATE % tuple(
+            [encode_basestring(v) if type(v) is str else _other_leaf(v) for v in leaves]
+        )
+    except _WrongStructure:
+        return None, "wrong_structure"
+    return canonical, None
+
+
+# ---- Cassandra ---------------------------------------------------------------------------
+
+
+def _connect(options: Mapping[str, str]) -> "Session":
+    from cassandra import ConsistencyLevel
+    from cassandra.auth import PlainTextAuthProvider
+    from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+    from cassandra.policies import DCAwareRoundRobinPolicy
+
+    auth = None
+    if options.get("user"):
+        password = Path(options["password_file"]).read_text(encoding="utf-8").strip()
+        auth = PlainTextAuthProvider(options["user"], password)
+    profile = ExecutionProfile(
+        load_balancing_policy=DCAwareRoundRobinPolicy(options["datacenter"]),
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        request_timeout=float(options["timeout"]),
+    )
+    cluster = Cluster(
+        options["hosts"].split(","),
+        port=int(options["port"]),
+        auth_provider=auth,
+        protocol_version=5,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        connect_timeout=float(options["timeout"]),
+        # 0.03 s instead of 0.15 s; a token-aware policy, which needs it, would save a hop
+        schema_metadata_enabled=False,
+    )
+    return cluster.connect()
+
+
+def _page(session: "Session", query: "BoundStatement", paging_state: bytes | None) -> "ResultSet":
+    """One page of at most FETCH_SIZE rows; read again while the cluster cannot answer."""
+    from cassandra import OperationTimedOut, ReadTimeout, Unavailable
+    from cassandra.cluster import NoHostAvailable
+
+    give_up = time.monotonic() + RETRY_SECONDS
+    wait = 0.1
+    while True:
+        try:
+            return session.execute(query, paging_state=paging_state)
+        except (OperationTimedOut, ReadTimeout, Unavailable, NoHostAvailable):
+            if time.monotonic() + wait > give_up:
+                raise
+            time.sleep(wait)
+            wait = min(2 * wait, 5.0)
+
+
+class CassandraRawUsers(DataSource):
+    """`spark.read.format("cassandra_raw_users")`, see `raw_users` for the options."""
+
+    @classmethod
+    def name(cls) -> str:
+        return "cassandra_raw_users"
+
+    def schema(self) -> str:
+        return SCHEMA
+
+    def reader(self, schema: object) -> "CassandraRawUsersReader":
+        return CassandraRawUsersReader(dict(self.options))
+
+
+class CassandraRawUsersReader(DataSourceReader):
+    """One Spark partition per group of buckets: connecting costs, so tasks are few."""
+
+    def __init__(self, options: dict[str, str]) -> None:
+        self.options = options
+        self.rows = int(options["rows"])
+
+    def partitions(self) -> list[InputPartition]:
+        buckets = range(-(-self.rows // BUCKET_ROWS))
+        if len(buckets) != int(self.options["buckets"]):
+            raise RawRowsError(
+                f"An extraction of {self.rows} rows has {len(buckets)} buckets, "
+                f"not {self.options['buckets']}."
+            )
+        readers = max(1, min(int(self.options["readers"]), len(buckets)))
+        return [InputPartition(list(buckets[first::readers])) for first in range(readers)]
+
+    def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
+        session = _connect(self.options)
+        try:
+            query = session.prepare(
+                f"SELECT position, raw_data FROM {self.options['keyspace']}.raw_users "
+                "WHERE extraction_date = ? AND extraction_id = ? AND bucket = ?"
+            )
+            query.fetch_size = FETCH_SIZE
+            query.is_idempotent = True
+            for bucket in partition.value:
+                yield from self._bucket(session, query, bucket)
+        finally:
+            session.cluster.shutdown()
+
+    def _bucket(
+        self, session: "Session", query: "PreparedStatement", bucket: int
+    ) -> Iterator[pa.RecordBatch]:
+        day, extraction = self.options["extraction_date"], self.options["extraction_id"]
+        first = bucket * BUCKET_ROWS
+        expected = range(first, min(first + BUCKET_ROWS, self.rows))
+        bound = query.bind((date.fromisoformat(day), uuid.UUID(extraction), bucket))
+        held = foreign = 0
+        paging_state = None
+        while True:
+            page = _page(session, bound, paging_state)
+            rows = page.current_rows
+            if rows:
+                yield _batch(rows)
+            # a primary key comes once, so the count alone proves that no position is missing
+            inside = sum(row.position in expected for row in rows)
+            held += inside
+            foreign += len(rows) - inside
+            paging_state = page.paging_state
+            if paging_state is None:
+                break
+        if held < len(expected) or foreign:
+            raise RawRowsError(
+                f"Bucket {bucket} of extraction {extraction} of {day} in Cassandra lost "
+                f"{len(expected) - held:,} of its {len(expected):,} rows and holds {foreign:,} "
+                f"that do not belong there; extract {day} again."
+            )
+
+
+def _batch(rows: list[Any]) -> pa.RecordBatch:
+    checked = [check_document(row.raw_data) for row in rows]
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array([row.position for row in rows], pa.int32()),
+            pa.array([raw_data for raw_data, _ in checked], pa.string()),
+            pa.array([error for _, error in checked], pa.string()),
+        ],
+        names=["position", "raw_data", "json_error"],
+    )
+
+
+def raw_users(
+    spark: "SparkSession",
+    *,
+    hosts: str,
+    port: int,
+    datacenter: str,
+    keyspace: str,
+    extraction_date: date,
+    extraction_id: uuid.UUID,
+    rows: int,
+    buckets: int,
+    readers: int,
+    user: str = "",
+    password_file: str = "",
+    timeout: float = 30.0,
+) -> "DataFrame":
+    """The raw rows of one extraction (see the module for the columns), not yet read.
+
+    hosts are comma-separated contact points; rows and buckets are the manifest's; readers is
+    the number of Spark tasks; password_file is a path on the executors, because options show
+    in plans; timeout is per statement, s.
+
+    The action that reads raises RawRowsError, wrapped by the engine, when Cassandra does not
+    hold exactly `rows` rows.
+    """
+    from pyspark import cloudpickle
+
+    # by reference it would not be found on a server that has not this project
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    spark.dataSource.register(CassandraRawUsers)
+    return (
+        spark.read.format(CassandraRawUsers.name())
+        .options(
+            hosts=hosts,
+            port=port,
+            datacenter=datacenter,
+            keyspace=keyspace,
+            extraction_date=extraction_date.isoformat(),
+            extraction_id=str(extraction_id),
+            rows=rows,
+            buckets=buckets,
+            readers=readers,
+            user=user,
+            password_file=password_file,
+            timeout=timeout,
+        )
+        .load()
+    )

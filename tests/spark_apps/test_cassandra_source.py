@@ -1,0 +1,248 @@
+"""Reading an extraction, and what counts as a document."""
+
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from cassandra.query import BatchStatement, BatchType
+from pyspark.sql import DataFrame, SparkSession
+
+from spark_apps.cassandra_source import BUCKET_ROWS, LEAVES, check_document, raw_users
+from workflow import engine
+from workflow.errors import DataError, StoreError
+
+PROJECT = Path(__file__).parents[2]
+DAY = date(2026, 3, 1)
+BATCH_ROWS = 1000  # a divisor of BUCKET_ROWS: a batch stays in one partition
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (None, "invalid_json"),
+        ("", "invalid_json"),
+        ("{", "invalid_json"),
+        ("{'a': 1}", "invalid_json"),
+        ('{"a": 1} x', "invalid_json"),
+        ('{"a": 1,}', "invalid_json"),
+        ('{"a": 01}', "invalid_json"),
+        ('{"a": "\n"}', "invalid_json"),
+        ('\ufeff{"a": 1}', "invalid_json"),
+        ('{"a": NaN}', "invalid_json"),
+        ('{"a": -Infinity}', "invalid_json"),
+        ('{"a": 1e400}', "invalid_json"),
+        ('{"a": -1e400}', "invalid_json"),
+        ('{"a": ' + "9" * 5000 + "}", "invalid_json"),
+        ("[" * 100_000, "invalid_json"),
+        ("null", "not_an_object"),
+        ('"text"', "not_an_object"),
+        ("1", "not_an_object"),
+        ("[{}]", "not_an_object"),
+        (r'{"a": "\u0000"}', "nul_character"),
+        (r'{"\u0000": 1}', "nul_character"),
+        (r'{"a": [[{"b": "x\u0000"}]]}', "nul_character"),
+        (r'{"a": "\ud800"}', "lone_surrogate"),
+        (r'{"a": "\uDFFF\uD800"}', "lone_surrogate"),
+        (r'{"\udc00": 1}', "lone_surrogate"),
+        ('{"name": "x"}', "wrong_structure"),
+        ('{"name": []}', "wrong_structure"),
+        ('{"gender": {}}', "wrong_structure"),
+        ('{"gender": ["male"]}', "wrong_structure"),
+        ('{"location": {"street": 7}}', "wrong_structure"),
+        ('{"dob": 1103760773}', "wrong_structure"),
+    ],
+)
+def test_unfit_document(text: str | None, error: str) -> None:
+    assert check_document(text) == (None, error)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ('"x"', "x"),
+        (r'"\ud83d\ude00 \\u0000 \\ud800"', r"😀 \u0000 \ud800"),
+        (r'"\u0001\u007f\u2028"', "\u0001\u007f\u2028"),
+        ("12", "12"),
+        ("-0", "0"),
+        ("-0.0", "-0.0"),
+        ("0.00001", "1e-05"),
+        ("99999999999999999999999", "99999999999999999999999"),
+        ("true", "true"),
+        ("null", None),
+        ('"first", "gender": "second"', "second"),
+    ],
+)
+def test_leaves_become_text(value: str, text: str | None) -> None:
+    canonical, error = check_document('{"gender": ' + value + ', "other": [1, {}]}')
+    assert error is None
+    assert canonical is not None
+    assert json.loads(canonical)["gender"] == text
+
+
+def test_nothing_but_the_leaves_is_kept(user: Callable[..., dict[str, Any]]) -> None:
+    canonical, _ = check_document(json.dumps(user(1)))
+    assert canonical is not None
+
+    def paths(node: dict[str, Any], prefix: str = "") -> set[str]:
+        found: set[str] = set()
+        for key, value in node.items():
+            path = prefix + key
+            found |= paths(value, path + ".") if isinstance(value, dict) else {path}
+        return found
+
+    assert paths(json.loads(canonical)) == set(LEAVES)
+    assert "secret" not in canonical
+
+
+class Extraction:
+    """Rows in Cassandra, and the frame that reads them."""
+
+    def __init__(self, keyspace: Any, documents: list[str]) -> None:
+        self.keyspace = keyspace
+        self.id = uuid.uuid4()
+        insert = keyspace.session.prepare(
+            f"INSERT INTO {keyspace.keyspace}.raw_users "
+            "(extraction_date, extraction_id, bucket, position, raw_data) VALUES (?, ?, ?, ?, ?)"
+        )
+        for first in range(0, len(documents), BATCH_ROWS):
+            batch = BatchStatement(BatchType.UNLOGGED)
+            for position in range(first, min(first + BATCH_ROWS, len(documents))):
+                bucket = position // BUCKET_ROWS
+                batch.add(insert, (DAY, self.id, bucket, position, documents[position]))
+            keyspace.session.execute(batch)
+
+    def read(self, spark: SparkSession, **options: Any) -> DataFrame:
+        return raw_users(
+            spark,
+            **{
+                "hosts": self.keyspace.hosts,
+                "port": self.keyspace.port,
+                "datacenter": self.keyspace.datacenter,
+                "keyspace": self.keyspace.keyspace,
+                "extraction_date": DAY,
+                "extraction_id": self.id,
+                "readers": 2,
+                **options,
+            },
+        )
+
+
+def test_reads_every_bucket_once(spark: SparkSession, cassandra_keyspace: Any) -> None:
+    rows = BUCKET_ROWS + 3
+    extraction = Extraction(cassandra_keyspace, ['{"gender": 1}'] * (rows - 1) + ["x"])
+    table = extraction.read(spark, rows=rows, buckets=2).toArrow().sort_by("position")
+    assert table["position"].to_pylist() == list(range(rows))
+    assert table["json_error"].to_pylist() == [None] * (rows - 1) + ["invalid_json"]
+    assert table["raw_data"][0].as_py() == check_document('{"gender": 1}')[0]
+    assert table["raw_data"][rows - 1].as_py() is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        (4, "lost 1 of its 4 rows and holds 0 that"),
+        (2, "lost 0 of its 2 rows and holds 1 that"),
+        (BUCKET_ROWS, "lost 19,997 of its 20,000 rows and holds 0 that"),
+    ],
+)
+def test_lost_rows(spark: SparkSession, cassandra_keyspace: Any, rows: int, sentence: str) -> None:
+    extraction = Extraction(cassandra_keyspace, ["{}"] * 3)
+    with pytest.raises(DataError) as error, engine.failures_explained():
+        extraction.read(spark, rows=rows, buckets=1).collect()
+    assert str(error.value) == (
+        f"Bucket 0 of extraction {extraction.id} of 2026-03-01 in Cassandra {sentence} "
+        "do not belong there; extract 2026-03-01 again."
+    )
+
+
+def test_wrong_number_of_buckets(spark: SparkSession, cassandra_keyspace: Any) -> None:
+    extraction = Extraction(cassandra_keyspace, [])
+    with (
+        pytest.raises(DataError, match=r"^An extraction of 3 rows has 1 buckets, not 2\.$"),
+        engine.failures_explained(),
+    ):
+        extraction.read(spark, rows=3, buckets=2).collect()
+
+
+def test_cassandra_down(spark: SparkSession, cassandra_keyspace: Any) -> None:
+    extraction = Extraction(cassandra_keyspace, [])
+    with pytest.raises(StoreError, match="NoHostAvailable") as error, engine.failures_explained():
+        extraction.read(spark, rows=3, buckets=1, port=1).collect()
+    assert "\n" not in str(error.value)
+
+
+def test_password_file_is_read_by_the_reader(
+    spark: SparkSession, cassandra_keyspace: Any, tmp_path: Path
+) -> None:
+    extraction = Extraction(cassandra_keyspace, [])
+    missing = str(tmp_path / "missing")
+    with pytest.raises(StoreError, match=missing), engine.failures_explained():
+        extraction.read(spark, rows=3, buckets=1, user="u", password_file=missing).collect()
+
+
+BARE_SERVER = """
+import sys
+sys.modules["spark_apps"] = sys.modules["workflow"] = None  # cannot be imported here
+from pysail.spark import SparkConnectServer
+server = SparkConnectServer("127.0.0.1", 0)
+server.start(background=True)
+print(server.listening_address[1], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_programs_on_a_server_without_the_project(
+    cassandra_keyspace: Any, user: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Both run as files from a foreign folder, and the source travels by value."""
+    documents = [json.dumps(user(number)) for number in range(9)] + ["{}"]
+    extraction = Extraction(cassandra_keyspace, documents)
+    server = subprocess.Popen(
+        [sys.executable, "-c", BARE_SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    try:
+        assert server.stdout is not None
+        remote = ["--remote", f"sc://127.0.0.1:{server.stdout.readline().strip()}"]
+        where = {
+            "--date": DAY.isoformat(),
+            "--extraction-id": str(extraction.id),
+            "--rows": "10",
+            "--buckets": "1",
+            "--hosts": cassandra_keyspace.hosts,
+            "--port": str(cassandra_keyspace.port),
+            "--datacenter": cassandra_keyspace.datacenter,
+            "--keyspace": cassandra_keyspace.keyspace,
+            "--output": str(tmp_path / "run"),
+        }
+        options = [word for pair in where.items() for word in pair]
+        programs = {
+            "transform_users.py": options,
+            "compute_statistics.py": [
+                *("--input", str(tmp_path / "run")),
+                *("--output", str(tmp_path / "statistics")),
+            ],
+        }
+        for program, arguments in programs.items():
+            script = str(PROJECT / "spark_apps" / program)
+            subprocess.run(
+                [sys.executable, script, *arguments, *remote], cwd=tmp_path, check=True, timeout=60
+            )
+    finally:
+        server.communicate()
+    (row,) = (
+        row
+        for row in pq.read_table(tmp_path / "statistics").to_pylist()
+        if row["dimension"] == "all"
+    )
+    assert (row["users"], row["age_min"], row["age_max"]) == (9, 82, 82)

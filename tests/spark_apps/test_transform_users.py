@@ -1,0 +1,289 @@
+"""The rules and the types, the same on every engine.
+
+Each engine is held against the same literal rows, so equality between them follows.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from spark_apps.transform_users import RULES
+
+PARTITION_DATE = date(2026, 3, 1)
+
+CLEAN = {
+    "username": "purplecat515",
+    "title": "Miss",
+    "first_name": "هستی\u200cجان",
+    "last_name": "In 't Veen ",
+    "gender": "female",
+    "birth_date": date(1944, 2, 29),
+    "age": 82,
+    "email": "hans-j..o'veen@example.com",
+    "phone": "Q10 X41-1188",
+    "cell": "(098) G53-1234",
+    "street_number": 7781,
+    "street_name": "امیرکبیر ",
+    "city": "Paris, Texas",
+    "state": "Île-de-France",
+    "country": "France",
+    "postcode": "2104",
+    "latitude": Decimal("-6.2190"),
+    "longitude": Decimal("180.0000"),
+    "timezone_offset": "+9:30",
+    "nationality": "FR",
+    "registered_at": datetime(1969, 12, 31, 23, 59, 59, 999_000, UTC),
+    "picture_url": "https://example.com/l.jpg",
+    "reasons": None,
+    "outcome": "clean",
+}
+
+# changes of the user, and how they change the clean row
+CLEAN_CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {}),
+    ({"name.first": "😀 \\ \" '", "name.last": " \u200c"[0] + "x\u200c"},
+     {"first_name": "😀 \\ \" '", "last_name": " x\u200c"}),
+    ({"location.postcode": "01234"}, {"postcode": "01234"}),
+    ({"location.postcode": 10**30}, {"postcode": "1" + "0" * 30}),
+    ({"location.postcode": 0.00001}, {"postcode": "1e-05"}),
+    ({"location.postcode": True}, {"postcode": "true"}),
+    ({"location.street.number": 0}, {"street_number": 0}),
+    ({"location.street.number": "0000000012"}, {"street_number": 12}),
+    ({"location.street.number": 2**31 - 1}, {"street_number": 2**31 - 1}),
+    ({"location.coordinates.latitude": "-0.0000"}, {"latitude": Decimal("0.0000")}),
+    ({"location.coordinates.latitude": "90"}, {"latitude": Decimal("90.0000")}),
+    ({"location.coordinates.longitude": -12.5}, {"longitude": Decimal("-12.5000")}),
+    ({"location.timezone.offset": "0:00"}, {"timezone_offset": "0:00"}),
+    ({"dob.date": "2026-03-01T00:00:00Z", "registered.date": "2026-03-01T00:00:00Z"},
+     {"birth_date": date(2026, 3, 1), "age": 0,
+      "registered_at": datetime(2026, 3, 1, tzinfo=UTC)}),
+    ({"dob.date": "1905-03-02T23:59:59.999Z"}, {"birth_date": date(1905, 3, 2), "age": 120}),
+    ({"dob.date": "2000-03-02T00:00:00.000Z", "registered.date": "2026-11-23T23:59:59.001Z"},
+     {"birth_date": date(2000, 3, 2), "age": 25,
+      "registered_at": datetime(2026, 11, 23, 23, 59, 59, 1000, UTC)}),
+    ({"registered.date": "9999-12-31T23:59:59.999Z"},
+     {"registered_at": datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC)}),
+    ({"id": ...}, {}),
+    ({"login.password": ...}, {}),
+]  # fmt: skip
+
+# changes of the user, and the reasons with the values that they give
+REJECTED_CASES: list[tuple[dict[str, Any], list[tuple[str, str | None]]]] = [
+    ({"login.uuid": "12345678-1234-1234-1234-1234567890a"},
+     [("user_id_invalid", "12345678-1234-1234-1234-1234567890a")]),
+    ({"login.uuid": "12345678-1234-1234-1234-1234567890ab\n"},
+     [("user_id_invalid", "12345678-1234-1234-1234-1234567890ab\n")]),
+    ({"login.uuid": "{12345678-1234-1234-1234-1234567890ab}"},
+     [("user_id_invalid", "{12345678-1234-1234-1234-1234567890ab}")]),
+    ({"login.uuid": None}, [("user_id_invalid", None)]),
+    ({"login": None}, [("user_id_invalid", None), ("username_missing", None)]),
+    ({"login.username": ...}, [("username_missing", None)]),
+    ({"name.title": ""}, [("title_missing", "")]),
+    ({"name.first": " \t\u00a0\u200c\u2003"}, [("first_name_missing", " \t\u00a0\u200c\u2003")]),
+    ({"name": ...},
+     [("title_missing", None), ("first_name_missing", None), ("last_name_missing", None)]),
+    ({"gender": "Female"}, [("gender_unknown", "Female")]),
+    ({"dob.date": "2001-02-29T00:00:00.000Z"},
+     [("birth_date_invalid", "2001-02-29T00:00:00.000Z")]),
+    ({"dob.date": "1980-06-31T00:00:00.000Z"},
+     [("birth_date_invalid", "1980-06-31T00:00:00.000Z")]),
+    ({"dob.date": "1980-1-3T00:00:00.000Z"}, [("birth_date_invalid", "1980-1-3T00:00:00.000Z")]),
+    ({"dob.date": "2099-1-3T00:00:00.000Z"}, [("birth_date_invalid", "2099-1-3T00:00:00.000Z")]),
+    ({"dob.date": "1980-01-03"}, [("birth_date_invalid", "1980-01-03")]),
+    ({"dob.date": "1980-01-03 00:00:00"}, [("birth_date_invalid", "1980-01-03 00:00:00")]),
+    ({"dob.date": "1980-01-03T24:00:00.000Z"},
+     [("birth_date_invalid", "1980-01-03T24:00:00.000Z")]),
+    ({"dob.date": "1980-01-03T00:00:00.000Z\n"},
+     [("birth_date_invalid", "1980-01-03T00:00:00.000Z\n")]),
+    ({"dob.date": "٢٠٠٠-01-03T00:00:00.000Z"},
+     [("birth_date_invalid", "٢٠٠٠-01-03T00:00:00.000Z")]),
+    ({"dob.date": 1103760773}, [("birth_date_invalid", "1103760773")]),
+    ({"dob.date": "2026-03-02T00:00:00Z", "registered.date": "2026-03-02T00:00:00Z"},
+     [("birth_date_in_future", "2026-03-02T00:00:00Z")]),
+    ({"dob.date": "1905-03-01T00:00:00.000Z"}, [("age_over_120", "1905-03-01T00:00:00.000Z")]),
+    ({"dob.date": "0000-01-01T00:00:00.000Z"}, [("age_over_120", "0000-01-01T00:00:00.000Z")]),
+    ({"email": "nobody"}, [("email_invalid", "nobody")]),
+    ({"email": "a@b@c"}, [("email_invalid", "a@b@c")]),
+    ({"email": "@example.com"}, [("email_invalid", "@example.com")]),
+    ({"email": "a b@example.com"}, [("email_invalid", "a b@example.com")]),
+    ({"email": "a@example.com\n"}, [("email_invalid", "a@example.com\n")]),
+    ({"phone": None}, [("phone_missing", None)]),
+    ({"cell": ""}, [("cell_missing", "")]),
+    ({"location.street.number": 2**31}, [("street_number_invalid", "2147483648")]),
+    ({"location.street.number": 99999999999}, [("street_number_invalid", "99999999999")]),
+    ({"location.street.number": 10**30}, [("street_number_invalid", "1" + "0" * 30)]),
+    ({"location.street.number": -1}, [("street_number_invalid", "-1")]),
+    ({"location.street.number": 1.0}, [("street_number_invalid", "1.0")]),
+    ({"location.street.number": ""}, [("street_number_invalid", "")]),
+    ({"location.street.number": "12\n"}, [("street_number_invalid", "12\n")]),
+    ({"location.street.name": " "}, [("street_name_missing", " ")]),
+    ({"location.city": "\u3000"}, [("city_missing", "\u3000")]),
+    ({"location.state": None}, [("state_missing", None)]),
+    ({"location.country": ...}, [("country_missing", None)]),
+    ({"location.postcode": None}, [("postcode_missing", None)]),
+    ({"location.coordinates.latitude": "90.0001"}, [("latitude_invalid", "90.0001")]),
+    ({"location.coordinates.latitude": "1e1"}, [("latitude_invalid", "1e1")]),
+    ({"location.coordinates.latitude": "NaN"}, [("latitude_invalid", "NaN")]),
+    ({"location.coordinates.latitude": "1.23456"}, [("latitude_invalid", "1.23456")]),
+    ({"location.coordinates.longitude": "-180.0001"}, [("longitude_invalid", "-180.0001")]),
+    ({"location.coordinates.longitude": "1000"}, [("longitude_invalid", "1000")]),
+    ({"location.timezone.offset": "UTC"}, [("timezone_offset_invalid", "UTC")]),
+    ({"nat": "LEGO"}, [("nationality_invalid", "LEGO")]),
+    ({"nat": "ÄÖ"}, [("nationality_invalid", "ÄÖ")]),
+    ({"registered.date": "2002-02-30T00:00:00.000Z"},
+     [("registered_at_invalid", "2002-02-30T00:00:00.000Z")]),
+    ({"registered.date": "1944-02-28T23:59:59.999Z"},
+     [("registered_before_birth", "1944-02-28T23:59:59.999Z")]),
+    ({"picture.large": ""}, [("picture_url_missing", "")]),
+    ({"nat": None, "email": "x", "gender": None, "login.uuid": "X"},
+     [("user_id_invalid", "X"), ("gender_unknown", None), ("email_invalid", "x"),
+      ("nationality_invalid", None)]),
+]  # fmt: skip
+
+UNFIT = ["invalid_json", "not_an_object", "nul_character", "lone_surrogate", "wrong_structure"]
+FIRST_REJECTED = len(CLEAN_CASES)
+FIRST_UNFIT = FIRST_REJECTED + len(REJECTED_CASES)
+
+
+def _user_id(number: int) -> str:
+    return f"{number:08x}-0000-4000-8000-00000000abcd"
+
+
+@pytest.fixture(scope="module")
+def rows(
+    transform_to: Callable[[Path, list[object], date], pa.Table],
+    user: Callable[..., dict[str, Any]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> list[dict[str, Any]]:
+    changes = [case for case, _ in CLEAN_CASES] + [case for case, _ in REJECTED_CASES]
+    documents: list[object] = [user(number, change) for number, change in enumerate(changes)]
+    documents += ["{'a': 1}", "[]", r'{"a": "\u0000"}', r'{"a": "\ud800"}', '{"name": []}']
+    path = tmp_path_factory.mktemp("transform") / "run"
+    table = transform_to(path, documents, PARTITION_DATE)
+    assert table.num_rows == len(documents)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+@pytest.mark.parametrize("number", range(len(CLEAN_CASES)))
+def test_clean(rows: list[dict[str, Any]], number: int) -> None:
+    expected = {"position": number, "user_id": _user_id(number)} | CLEAN | CLEAN_CASES[number][1]
+    assert rows[number] == expected
+
+
+@pytest.mark.parametrize("number", range(len(REJECTED_CASES)))
+def test_rejected(rows: list[dict[str, Any]], number: int) -> None:
+    change, reasons = REJECTED_CASES[number]
+    position = FIRST_REJECTED + number
+    fields = {rule.name: rule.field for rule in RULES}
+    has_id = "user_id_invalid" not in dict(reasons)
+    assert rows[position] == dict.fromkeys(CLEAN) | {
+        "position": position,
+        "user_id": _user_id(position) if has_id else None,
+        "outcome": "rejected",
+        "reasons": [
+            {"reason": reason, "field": fields[reason], "value": value} for reason, value in reasons
+        ],
+    }, change
+
+
+@pytest.mark.parametrize("number", range(len(UNFIT)))
+def test_unfit_document_has_one_reason(rows: list[dict[str, Any]], number: int) -> None:
+    position = FIRST_UNFIT + number
+    assert rows[position] == dict.fromkeys(CLEAN) | {
+        "position": position,
+        "user_id": None,
+        "outcome": "rejected",
+        "reasons": [{"reason": UNFIT[number], "field": None, "value": None}],
+    }
+
+
+def test_every_rule_is_broken_once(rows: list[dict[str, Any]]) -> None:
+    broken = {reason["reason"] for row in rows for reason in row["reasons"] or []}
+    assert broken == {rule.name for rule in RULES} | set(UNFIT)
+
+
+def test_no_secret_leaves_the_raw_store(rows: list[dict[str, Any]]) -> None:
+    assert "secret" not in json.dumps(rows, default=str)
+
+
+def test_the_first_position_of_a_user_stays(
+    transform_to: Callable[[Path, list[object], date], pa.Table],
+    user: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    upper, lower = _user_id(1).upper(), _user_id(1)
+    documents: list[object] = [
+        user(1, {"email": "broken", "login.uuid": upper}),  # rejected anyway: does not count
+        user(1, {"login.uuid": upper}),
+        user(2),
+        user(1, {"login.uuid": lower}),
+        user(1, {"login.uuid": upper, "name.first": "Other"}),
+    ]
+    rows = transform_to(tmp_path / "run", documents, PARTITION_DATE).to_pylist()
+    reasons = [[(r["reason"], r["value"]) for r in row["reasons"] or []] for row in rows]
+    assert reasons == [
+        [("email_invalid", "broken")],
+        [],
+        [],
+        [("duplicate_user_id", lower)],
+        [("duplicate_user_id", upper)],
+    ]
+    assert [row["user_id"] for row in rows] == [lower, lower, _user_id(2), lower, lower]
+    assert [row["username"] is None for row in rows] == [True, False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("partition_date", "age"),
+    [
+        (date(2026, 2, 28), 81),
+        (date(2026, 3, 1), 82),
+        (date(2028, 2, 28), 83),
+        (date(2028, 2, 29), 84),
+    ],
+)
+def test_age_of_a_leap_day_birthday(
+    transform_to: Callable[[Path, list[object], date], pa.Table],
+    user: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    partition_date: date,
+    age: int,
+) -> None:
+    table = transform_to(tmp_path / "run", [user(1)], partition_date)
+    assert table["age"].to_pylist() == [age]
+
+
+REASON = pa.struct([("reason", pa.string()), ("field", pa.string()), ("value", pa.string())])
+TYPES = {
+    "position": pa.int32(),
+    "birth_date": pa.date32(),
+    "age": pa.int16(),
+    "street_number": pa.int32(),
+    "latitude": pa.decimal128(7, 4),
+    "longitude": pa.decimal128(7, 4),
+    "registered_at": pa.timestamp("us", "UTC"),
+}
+
+
+@pytest.mark.parametrize(("change", "outcome"), [({}, "clean"), ({"nat": ""}, "rejected")])
+def test_types_of_a_day_with_one_outcome(
+    transform_to: Callable[[Path, list[object], date], pa.Table],
+    user: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    change: dict[str, Any],
+    outcome: str,
+) -> None:
+    table = transform_to(tmp_path / "run", [user(1, change), user(2, change)], PARTITION_DATE)
+    assert [path.name for path in (tmp_path / "run").glob("outcome=*")] == [f"outcome={outcome}"]
+    assert table.column_names == ["position", "user_id", *CLEAN]
+    for name, kind in zip(table.schema.names, table.schema.types, strict=True):
+        if name == "reasons":
+            assert kind.value_type == REASON
+        else:
+            assert kind == TYPES.get(name, pa.string()), name

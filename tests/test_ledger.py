@@ -1,0 +1,300 @@
+"""What is current, who holds a lease, and what can be published."""
+
+import datetime
+import threading
+import uuid
+
+import psycopg2
+import pytest
+
+from tests.conftest import Pipeline
+from workflow import ledger
+from workflow.errors import DataError, LeaseError, SchemaError, SettingsError, StoreError
+from workflow.ledger import Outcome, Run
+from workflow.postgres import Cursor
+
+DATE = datetime.date(2026, 11, 20)
+VERSIONS = {"ExtractUsers": 1, "TransformUsers": 1, "ComputeStats": 1, "LoadUsers": 1}
+READS = {
+    "ExtractUsers": (),
+    "TransformUsers": ("ExtractUsers",),
+    "ComputeStats": ("TransformUsers",),
+    "LoadUsers": ("TransformUsers", "ComputeStats"),
+}
+OUTCOME = Outcome(rows_in=10, rows_out=9, rows_rejected=1, bytes=100, details={"b": 2})
+
+
+def current(versions: dict[str, int] = VERSIONS, date: datetime.date = DATE) -> dict[str, Run]:
+    found = ledger.current_runs(versions, date, date)
+    return {job: run for (_, job), run in found.items()}
+
+
+def do(job: str, date: datetime.date = DATE, version: int = 1) -> None:
+    """A successful attempt of a job on the current runs of what it reads."""
+    with ledger.lease(job, date) as held:
+        runs = held.current_runs(VERSIONS)
+        inputs = [runs[name] for name in READS[job]]
+        with held.attempt(inputs=inputs, logic_version=version, rows_in=10, details={}) as attempt:
+            attempt.publish(VERSIONS | {job: version}, OUTCOME)
+
+
+def do_all(date: datetime.date = DATE) -> None:
+    for job in READS:
+        do(job, date)
+
+
+def invalidate(pipeline: Pipeline, job: str, date: datetime.date = DATE) -> None:
+    pipeline.rows(
+        "INSERT INTO extraction_metadata (run_id, job, partition_date, state, logic_version, "
+        "finished_at, host, process, requested_by) "
+        "VALUES (gen_random_uuid(), %s, %s, 'invalidated', 0, now(), 'h', 1, 'test')",
+        job,
+        date,
+    )
+
+
+def test_nothing_is_current_in_an_empty_ledger(pipeline: Pipeline) -> None:
+    assert current() == {}
+    assert ledger.known_dates() == []
+
+
+def test_a_full_day_is_current_and_says_what_it_read(pipeline: Pipeline) -> None:
+    do_all()
+    runs = current()
+    assert set(runs) == set(READS)
+    assert runs["LoadUsers"].inputs == [
+        runs["TransformUsers"].run_id,
+        runs["ComputeStats"].run_id,
+    ]
+    run = runs["ExtractUsers"]
+    assert (run.rows_in, run.rows_out, run.rows_rejected, run.rows_erased) == (10, 9, 1, 0)
+    assert run.details == {"b": 2}
+    assert run.seconds is not None
+    assert ledger.known_dates() == [DATE]
+    assert ledger.known_dates(DATE + datetime.timedelta(days=1)) == []
+
+
+def test_a_new_input_makes_everything_after_it_due(pipeline: Pipeline) -> None:
+    do_all()
+    do("TransformUsers")
+    assert set(current()) == {"ExtractUsers", "TransformUsers"}
+    do("ExtractUsers")
+    assert set(current()) == {"ExtractUsers"}
+
+
+def test_an_invalidated_step_and_what_follows_is_due(pipeline: Pipeline) -> None:
+    do_all()
+    invalidate(pipeline, "ComputeStats")
+    assert set(current()) == {"ExtractUsers", "TransformUsers"}
+    do("ComputeStats")
+    assert set(current()) == {"ExtractUsers", "TransformUsers", "ComputeStats"}
+
+
+def test_a_new_logic_version_makes_a_step_and_what_follows_due(pipeline: Pipeline) -> None:
+    do_all()
+    assert set(current(VERSIONS | {"ComputeStats": 2})) == {"ExtractUsers", "TransformUsers"}
+    assert set(current()) == set(READS)
+
+
+def test_dates_do_not_touch_each_other(pipeline: Pipeline) -> None:
+    other = DATE + datetime.timedelta(days=1)
+    do_all()
+    do_all(other)
+    invalidate(pipeline, "ExtractUsers", other)
+    assert set(current()) == set(READS)
+    assert current(date=other) == {}
+    assert len(ledger.current_runs(VERSIONS, DATE, other)) == len(READS)
+
+
+def test_a_run_that_was_invalidated_while_it_ran_is_not_current(pipeline: Pipeline) -> None:
+    with (
+        ledger.lease("ExtractUsers", DATE) as held,
+        held.attempt(inputs=(), logic_version=1, rows_in=10, details={}) as attempt,
+    ):
+        invalidate(pipeline, "ExtractUsers")
+        attempt.publish(VERSIONS, OUTCOME)
+    assert current() == {}
+
+
+def test_rows_that_do_not_add_up_are_not_published(pipeline: Pipeline) -> None:
+    with (
+        ledger.lease("ExtractUsers", DATE) as held,
+        pytest.raises(DataError, match="10 rows came in, but 8 went out and 1 were rejected"),
+        held.attempt(inputs=(), logic_version=1, rows_in=10, details={}) as attempt,
+    ):
+        attempt.publish(
+            VERSIONS, Outcome(rows_in=10, rows_out=8, rows_rejected=1, bytes=0, details={})
+        )
+    assert current() == {}
+    assert [run.state for run in ledger.history(DATE)] == ["failed"]
+
+
+def test_the_database_itself_refuses_rows_that_do_not_add_up(pipeline: Pipeline) -> None:
+    do("ExtractUsers")
+    with pytest.raises(psycopg2.errors.CheckViolation, match="nothing_lost"):
+        pipeline.rows("UPDATE extraction_metadata SET rows_out = rows_out - 1")
+    with pytest.raises(psycopg2.errors.CheckViolation, match="nothing_lost"):
+        pipeline.rows("UPDATE extraction_metadata SET rows_rejected = NULL")
+
+
+def test_an_input_that_was_replaced_meanwhile_is_refused(pipeline: Pipeline) -> None:
+    do("ExtractUsers")
+    with ledger.lease("TransformUsers", DATE) as held:
+        inputs = [held.current_runs(VERSIONS)["ExtractUsers"]]
+        with (
+            pytest.raises(DataError, match="input from ExtractUsers of 2026-11-20 was replaced"),
+            held.attempt(inputs=inputs, logic_version=1, rows_in=10, details={}) as attempt,
+        ):
+            do("ExtractUsers")
+            attempt.publish(VERSIONS, OUTCOME)
+    assert set(current()) == {"ExtractUsers"}
+
+
+def test_rows_and_ledger_row_are_published_together_or_not_at_all(pipeline: Pipeline) -> None:
+    def write(cursor: Cursor) -> Outcome:
+        cursor.execute("INSERT INTO source_requests (source, users) VALUES ('x', 1)")
+        return Outcome(rows_in=10, rows_out=1, bytes=0, details={})
+
+    with (
+        ledger.lease("ExtractUsers", DATE) as held,
+        pytest.raises(DataError),
+        held.attempt(inputs=(), logic_version=1, rows_in=10, details={}) as attempt,
+    ):
+        attempt.publish(VERSIONS, write)
+    assert pipeline.rows("SELECT * FROM source_requests") == []
+
+
+def test_a_failure_is_kept_with_its_error(pipeline: Pipeline) -> None:
+    with (
+        pytest.raises(StoreError),
+        ledger.lease("ExtractUsers", DATE) as held,
+        held.attempt(inputs=(), logic_version=1, rows_in=10, details={"x": 1}),
+    ):
+        raise StoreError("the disk is full")
+    (run,) = ledger.history(DATE)
+    assert (run.state, run.error, run.details) == ("failed", "the disk is full", {"x": 1})
+
+
+def test_an_interrupt_is_no_failure(pipeline: Pipeline) -> None:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        ledger.lease("ExtractUsers", DATE) as held,
+        held.attempt(inputs=(), logic_version=1, rows_in=10, details={}),
+    ):
+        raise KeyboardInterrupt
+    assert [run.state for run in ledger.history(DATE)] == ["interrupted"]
+
+
+def test_a_lease_is_held_by_one_and_names_its_holder(pipeline: Pipeline) -> None:
+    pipeline.set("lease", wait=0.2)
+    with ledger.lease("LoadUsers", DATE):
+        with (
+            pytest.raises(LeaseError, match=r"LoadUsers of 2026-11-20 .* process \d+, since 20"),
+            ledger.lease("LoadUsers", DATE),
+        ):
+            pass
+        with ledger.lease("LoadUsers", DATE - datetime.timedelta(days=1)):
+            pass
+        with ledger.lease("ExtractUsers", DATE):
+            pass
+    with ledger.lease("LoadUsers", DATE):
+        pass
+
+
+def test_who_waits_gets_the_lease_when_it_is_free(pipeline: Pipeline) -> None:
+    taken, got = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        taken.wait(10)
+        with ledger.lease("LoadUsers", DATE):
+            got.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    with ledger.lease("LoadUsers", DATE):
+        taken.set()
+        assert not got.wait(0.3)
+    assert got.wait(10)
+    thread.join()
+
+
+def test_a_holder_whose_connection_is_cut_publishes_nothing(pipeline: Pipeline) -> None:
+    with (
+        pytest.raises(LeaseError, match="connection that holds the lease was lost"),
+        ledger.lease("ExtractUsers", DATE) as held,
+        held.attempt(inputs=(), logic_version=1, rows_in=10, details={}) as attempt,
+    ):
+        pipeline.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name LIKE 'ExtractUsers%%' AND datname = current_database()"
+        )
+        attempt.publish(VERSIONS, OUTCOME)
+    assert [run.state for run in ledger.history(DATE)] == ["failed"]
+
+
+def test_a_running_row_is_believed_only_while_its_lease_is_held(pipeline: Pipeline) -> None:
+    with (
+        ledger.lease("ExtractUsers", DATE) as held,
+        held.attempt(inputs=(), logic_version=1, rows_in=10, details={}) as attempt,
+    ):
+        attempt.publish(VERSIONS, OUTCOME)
+    pipeline.rows(  # as SIGKILL leaves it
+        "INSERT INTO extraction_metadata (run_id, job, partition_date, state, logic_version, "
+        "host, process, requested_by) VALUES (%s, 'ExtractUsers', %s, 'running', 1, 'h', 1, 'u')",
+        str(uuid.uuid4()),
+        DATE,
+    )
+    with ledger.lease("ExtractUsers", DATE) as held:
+        last = held.last_row()
+    assert last is not None
+    assert last.state == "interrupted"
+    assert "ExtractUsers" in current()
+
+
+def test_an_attempt_that_was_taken_over_publishes_nothing(pipeline: Pipeline) -> None:
+    with (
+        pytest.raises(LeaseError, match="took this step over"),
+        ledger.lease("ExtractUsers", DATE) as held,
+        held.attempt(inputs=(), logic_version=1, rows_in=10, details={}) as attempt,
+    ):
+        pipeline.rows("UPDATE extraction_metadata SET state = 'interrupted', finished_at = now()")
+        attempt.publish(VERSIONS, OUTCOME)
+    assert current() == {}
+
+
+def test_ten_years_are_answered_by_one_query(pipeline: Pipeline) -> None:
+    pipeline.rows(
+        """
+        INSERT INTO extraction_metadata (run_id, job, partition_date, state, inputs, logic_version,
+            rows_in, rows_out, rows_rejected, rows_erased, finished_at, host, process, requested_by)
+        SELECT md5(job || d)::uuid, job, d, 'succeeded',
+            ARRAY(SELECT md5(i || d)::uuid FROM unnest(reads) i),
+            1, 1, 1, 0, 0, now(), 'h', 1, 'u'
+        FROM generate_series(date '2016-01-01', date '2016-01-01' + 3649, '1 day') AS s (t),
+            LATERAL (SELECT t::date AS d) AS dates,
+            (VALUES ('ExtractUsers', ARRAY[]::text[]), ('TransformUsers', ARRAY['ExtractUsers']),
+                    ('ComputeStats', ARRAY['TransformUsers']),
+                    ('LoadUsers', ARRAY['TransformUsers', 'ComputeStats'])) AS j (job, reads)
+        """
+    )
+    first = datetime.date(2016, 1, 1)
+    found = ledger.current_runs(VERSIONS, first, first + datetime.timedelta(days=3649))
+    assert len(found) == 4 * 3650
+
+
+def test_a_missing_schema_names_the_command(pipeline: Pipeline) -> None:
+    pipeline.set("postgres", dbname="postgres")
+    with pytest.raises(SchemaError, match="workflow init-db"):
+        current()
+
+
+def test_a_postgresql_that_does_not_answer(pipeline: Pipeline) -> None:
+    pipeline.set("postgres", port=9)
+    with pytest.raises(StoreError, match=r"127\.0\.0\.1:9/test_.*Connection refused.*stack status"):
+        current()
+
+
+def test_a_missing_passfile(pipeline: Pipeline) -> None:
+    pipeline.set("postgres", passfile="nowhere/pgpass")
+    with pytest.raises(SettingsError, match=r"passfile = .*nowhere/pgpass does not exist"):
+        current()

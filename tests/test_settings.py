@@ -1,0 +1,61 @@
+"""Settings: every bad one is refused with a sentence before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT, load_config, write_config
+from workflow import settings
+from workflow.errors import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "sentence"),
+    [
+        ("nonsense", "x", "1", r"unknown section \[nonsense\]"),
+        ("source", "users_per_dya", "1", r"unknown key 'users_per_dya' in \[source\]"),
+        ("source", "users_per_day", "0", r"users_per_day = 0 is out of range.*1 to 50,000,000"),
+        ("source", "users_per_day", "-1", "out of range"),
+        ("source", "users_per_day", "1000000000", "out of range"),
+        ("source", "users_per_day", "many", r"\[source\] users_per_day .*cannot be read.*many"),
+        ("source", "page_size", "5001", "from 1 to 5,000"),
+        ("source", "url", "randomuser.me", "not the address of an API with its version"),
+        ("source", "users_per_window", "few", "must be auto or a whole number"),
+        ("source", "deadline", "0", "out of range"),
+        ("spark", "engine", "flink", "choose sail, spark or connect"),
+        ("spark", "engine", "connect", "needs .*sc://host:port"),
+        ("rules", "rejected_percent_max", "101", "from 0 to 100"),
+    ],
+)
+def test_a_bad_setting_is_refused(
+    section: str,
+    key: str,
+    value: str,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    load_config(write_config(tmp_path / "test.cfg", {section: {key: value}}))
+    with pytest.raises(SettingsError, match=sentence):
+        settings.check()
+
+
+def test_the_committed_settings_are_good_and_name_the_real_api(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    load_config(write_config(tmp_path / "test.cfg", {}))
+    settings.check()
+    assert settings.source().url == "https://randomuser.me/api/1.4/"
+
+
+def test_no_proxy_is_added_to_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "example.org")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    settings.ignore_proxy_on_loopback()
+    settings.ignore_proxy_on_loopback()
+    import os
+
+    assert os.environ["no_proxy"] == "example.org,127.0.0.1,localhost,::1"
+    assert os.environ["NO_PROXY"] == "127.0.0.1,localhost,::1"

@@ -1,0 +1,95 @@
+"""Where the Parquet runs lie: `<lake>/<step>/partition_date=D/run_id=R/`.
+
+A run is written once, by Spark, and published by the ledger row that names it. `<lake>`
+is a folder or any URL that both Spark and pyarrow understand.
+"""
+
+import contextlib
+import datetime
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs
+import pyarrow.parquet
+
+from workflow.errors import StoreError
+from workflow.settings import lake
+
+BATCH_ROWS = 16_384  # about 4 MB of users
+
+
+def run_url(step: str, date: datetime.date, run_id: uuid.UUID) -> str:
+    """Where a run of a step lies, as Spark wants it: an absolute path or a URL."""
+    root = lake().url
+    if "://" not in root:
+        root = str(Path(root).absolute())
+    return f"{root.rstrip('/')}/{step}/partition_date={date}/run_id={run_id}"
+
+
+def run_ids(step: str, date: datetime.date) -> set[uuid.UUID]:
+    """The runs of a step and date that lie in the lake, published or not."""
+    fs, path = _open(run_url(step, date, uuid.UUID(int=0)).rsplit("/", 1)[0])
+    selector = pyarrow.fs.FileSelector(path, allow_not_found=True)
+    names = [info.base_name for info in fs.get_file_info(selector)]
+    return {uuid.UUID(name.removeprefix("run_id=")) for name in names}
+
+
+def _open(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
+    fs, path = pyarrow.fs.FileSystem.from_uri(url if "://" in url else Path(url).as_uri())
+    return fs, path
+
+
+class ParquetRun:
+    """One Parquet run, read with pyarrow.
+
+    Raises StoreError from every method when the run or a part of it is gone.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._fs, self._path = _open(url)
+
+    def _files(self, folder: str = "") -> list[pyarrow.fs.FileInfo]:
+        path = f"{self._path}/{folder}".rstrip("/")
+        selector = pyarrow.fs.FileSelector(path, recursive=True, allow_not_found=True)
+        files = [
+            info for info in self._fs.get_file_info(selector) if info.path.endswith(".parquet")
+        ]
+        return sorted(files, key=lambda info: info.path)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all its Parquet files."""
+        return sum(info.size for info in self._files())
+
+    def rows(self, folder: str = "") -> int:
+        """Number of rows in a folder of the run; 0 where the folder is absent."""
+        return sum(file.metadata.num_rows for file in self._parquet_files(folder))
+
+    def batches(self, columns: Sequence[str], folder: str = "") -> Iterator[pa.RecordBatch]:
+        """The rows of a folder of the run, in bounded batches of the columns named."""
+        with self._translated_errors():
+            for file in self._parquet_files(folder):
+                for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
+                    yield batch.select(list(columns))
+
+    def _parquet_files(self, folder: str) -> Iterator[pyarrow.parquet.ParquetFile]:
+        with self._translated_errors():
+            files = self._files(folder)
+            if not files and not self._files():
+                raise FileNotFoundError("no Parquet file in it")
+            for info in files:
+                with self._fs.open_input_file(info.path) as source:
+                    yield pyarrow.parquet.ParquetFile(source)
+
+    @contextlib.contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowException) as exc:
+            raise StoreError(
+                f"The Parquet run {self.url} cannot be read ({exc}); "
+                "if it was deleted, make it again from its step on."
+            ) from exc

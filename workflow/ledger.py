@@ -1,0 +1,298 @@
+"""The ledger: what is done, who works on what, and what came of it.
+
+A step of a date is done exactly when `current_runs` returns a run of it. Whoever works on
+a step holds its *lease*, a session-level advisory lock on a connection of its own: the
+result is published on that very connection, so a holder that lost it cannot publish, and
+one that was killed blocks nobody.
+
+    with lease("LoadUsers", date) as held:
+        held.current_run(versions)                      done meanwhile by somebody else?
+        with held.attempt(versions, inputs, ...) as attempt:
+            ...                                         the work
+            attempt.publish(outcome)                    one transaction with the work's rows
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import getpass
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import psycopg2
+from psycopg2.extras import Json
+
+from workflow import sql
+from workflow.errors import DataError, LeaseError, WorkflowError
+from workflow.postgres import (
+    Connection,
+    Cursor,
+    connect,
+    fetch,
+    fetch_once,
+    first_line,
+    transaction,
+)
+from workflow.settings import lease as lease_settings
+
+log = logging.getLogger(__name__)
+_SQL = sql.load("ledger.sql")
+
+Versions = Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """One row of the ledger. Times are in UTC, `bytes` as each step's docstring says."""
+
+    seq: int
+    run_id: uuid.UUID
+    job: str
+    partition_date: datetime.date
+    state: str
+    inputs: list[uuid.UUID]
+    logic_version: int
+    rows_in: int | None
+    rows_out: int | None
+    rows_rejected: int | None
+    rows_erased: int | None
+    bytes: int | None
+    started_at: datetime.datetime
+    finished_at: datetime.datetime | None
+    host: str
+    process: int
+    requested_by: str
+    reason: str | None
+    error: str | None
+    details: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.started_at.tzinfo is None:
+            raise ValueError("a run's times carry their time zone")
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the attempt took, or None while it runs."""
+        if self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What an attempt hands over: rows_in = rows_out + rows_rejected, or it is refused."""
+
+    rows_in: int
+    rows_out: int
+    rows_rejected: int = 0
+    bytes: int
+    details: dict[str, Any]
+
+
+def _runs(rows: list[Any]) -> list[Run]:
+    return [Run(**row._asdict()) for row in rows]
+
+
+def current_runs(
+    versions: Versions, first: datetime.date, last: datetime.date
+) -> dict[tuple[datetime.date, str], Run]:
+    """The current run of each (date, job) from first to last, both inclusive. One query."""
+    rows = fetch_once(_SQL.current_runs, versions=Json(versions), first=first, last=last)
+    return {(run.partition_date, run.job): run for run in _runs(rows)}
+
+
+def known_dates(
+    first: datetime.date | None = None, last: datetime.date | None = None
+) -> list[datetime.date]:
+    """The dates that the ledger has rows of, in order, between the bounds given."""
+    rows = fetch_once(_SQL.known_dates, first=first, last=last)
+    return [row.partition_date for row in rows]
+
+
+def history(date: datetime.date) -> list[Run]:
+    """All rows of a date, attempts and invalidations, in the order of `seq`."""
+    return _runs(fetch_once(_SQL.history, date=date))
+
+
+class Attempt:
+    """A row `running` in the ledger, until it is published or ended otherwise."""
+
+    def __init__(self, connection: Connection, run_id: uuid.UUID, inputs: Sequence[Run]) -> None:
+        self._connection = connection
+        self.run_id = run_id
+        self.inputs = inputs
+        self.published = False
+
+    def publish(
+        self, versions: Versions, outcome: Outcome | Callable[[Cursor], Outcome]
+    ) -> Outcome:
+        """Publish the outcome in one transaction on the lease's connection.
+
+        A function instead of an outcome gets that transaction's cursor: the rows that it
+        writes become visible together with the ledger row, or not at all.
+
+        Raises DataError when rows are missing or an input was replaced meanwhile, LeaseError
+        when the lease was lost, and whatever the function raises; nothing is published then.
+        """
+        try:
+            with transaction(self._connection) as cursor:
+                done = outcome(cursor) if callable(outcome) else outcome
+                if done.rows_in != done.rows_out + done.rows_rejected:
+                    raise DataError(
+                        f"{done.rows_in:,} rows came in, but {done.rows_out:,} went out and "
+                        f"{done.rows_rejected:,} were rejected; nothing was published. Run the "
+                        "date again; if this stays, `workflow verify` names the broken store."
+                    )
+                self._require_current_inputs(cursor, versions)
+                cursor.execute(
+                    _SQL.succeed,
+                    {
+                        "run_id": self.run_id,
+                        "rows_in": done.rows_in,
+                        "rows_out": done.rows_out,
+                        "rows_rejected": done.rows_rejected,
+                        "bytes": done.bytes,
+                        "details": Json(done.details),
+                    },
+                )
+                if cursor.rowcount != 1:
+                    raise LeaseError(
+                        "Another process took this step over while we worked, and our attempt "
+                        "is marked as interrupted; nothing was published. Run it again."
+                    )
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:
+            if not self._connection.closed:
+                raise
+            raise LeaseError(
+                f"The connection that holds the lease was lost ({first_line(exc)}), so nothing "
+                "was published. Run the date again when PostgreSQL is back."
+            ) from exc
+        self.published = True
+        return done
+
+    def _require_current_inputs(self, cursor: Cursor, versions: Versions) -> None:
+        if not self.inputs:
+            return
+        dates = [run.partition_date for run in self.inputs]
+        rows = fetch(
+            cursor,
+            _SQL.current_runs,
+            {"versions": Json(versions), "first": min(dates), "last": max(dates)},
+        )
+        current = {row.run_id for row in rows}
+        for run in self.inputs:
+            if run.run_id not in current:
+                raise DataError(
+                    f"The input from {run.job} of {run.partition_date} was replaced while we "
+                    "worked on it; nothing was published. Run the date again."
+                )
+
+    def _end(self, state: str, error: BaseException) -> None:
+        """Note how the attempt ended, on a new connection: ours may be what failed."""
+        with connect("workflow ledger") as connection, connection.cursor() as cursor:
+            cursor.execute(
+                _SQL.end_without_success,
+                {"run_id": self.run_id, "state": state, "error": str(error) or repr(error)},
+            )
+
+
+class Lease:
+    """The right to work on one step of one date, as long as its connection lives."""
+
+    def __init__(self, connection: Connection, job: str, date: datetime.date) -> None:
+        self._connection = connection
+        self.job = job
+        self.date = date
+
+    def current_runs(self, versions: Versions) -> dict[str, Run]:
+        """The current runs of the date by job, as seen by the lease's own connection."""
+        with transaction(self._connection) as cursor:
+            rows = fetch(
+                cursor,
+                _SQL.current_runs,
+                {"versions": Json(versions), "first": self.date, "last": self.date},
+            )
+        return {run.job: run for run in _runs(rows)}
+
+    def last_row(self) -> Run | None:
+        """What happened last to this step and date: an attempt or an invalidation."""
+        with transaction(self._connection) as cursor:
+            rows = fetch(cursor, _SQL.last_row, {"job": self.job, "date": self.date})
+        return _runs(rows)[0] if rows else None
+
+    @contextlib.contextmanager
+    def attempt(
+        self, *, inputs: Sequence[Run], logic_version: int, rows_in: int, details: dict[str, Any]
+    ) -> Iterator[Attempt]:
+        """A committed ledger row `running`; `failed` or `interrupted` if the block raises."""
+        attempt = Attempt(self._connection, uuid.uuid4(), inputs)
+        with transaction(self._connection) as cursor:
+            cursor.execute(
+                _SQL.start_attempt,
+                {
+                    "run_id": attempt.run_id,
+                    "job": self.job,
+                    "date": self.date,
+                    "inputs": [run.run_id for run in inputs],
+                    "logic_version": logic_version,
+                    "rows_in": rows_in,
+                    "host": socket.gethostname(),
+                    "process": os.getpid(),
+                    "requested_by": getpass.getuser(),
+                    "details": Json(details),
+                },
+            )
+        try:
+            yield attempt
+        except BaseException as exc:
+            state = "failed" if isinstance(exc, Exception) else "interrupted"
+            if not attempt.published:
+                with contextlib.suppress(WorkflowError):  # the next holder marks the row
+                    attempt._end(state, exc)
+            raise
+
+
+@contextlib.contextmanager
+def lease(job: str, date: datetime.date) -> Iterator[Lease]:
+    """Take the lease of a step of a date; wait for it at most `[lease] wait` seconds.
+
+    Rows that an earlier holder left as `running` become `interrupted`.
+
+    Raises LeaseError, which names the holder, when the wait was in vain; StoreError.
+    """
+    wait = lease_settings().wait
+    name = f"{job} {date} on {socket.gethostname()[:24]}, process {os.getpid()}"
+    with connect(name) as connection:
+        key = {"job": job, "date": date}
+        with transaction(connection) as cursor:
+            # the lease's session may wait for the lease, and then for the work
+            cursor.execute("SET statement_timeout = 0; SET idle_session_timeout = 0")
+            held = fetch(cursor, _SQL.try_lease, key)[0].held
+        if not held:
+            _wait_for_lease(connection, key, wait)
+        with transaction(connection) as cursor:
+            cursor.execute(_SQL.interrupt_abandoned, key)
+        yield Lease(connection, job, date)
+
+
+def _wait_for_lease(connection: Connection, key: dict[str, object], wait: float) -> None:
+    with transaction(connection) as cursor:
+        rows = fetch(cursor, _SQL.lease_holder, key)
+    holder = "unknown"
+    if rows:
+        holder = f"{rows[0].name}, since {rows[0].since:%Y-%m-%d %H:%M:%S} UTC"
+    log.info("Waiting up to %g s for another process: %s", wait, holder)
+    try:
+        with transaction(connection) as cursor:
+            cursor.execute("SET lock_timeout = %s", (max(1, int(wait * 1000)),))
+            cursor.execute(_SQL.wait_for_lease, key)
+            cursor.execute("SET lock_timeout = 0")
+    except psycopg2.errors.LockNotAvailable as exc:
+        raise LeaseError(
+            f"{key['job']} of {key['date']} is being worked on by somebody else ({holder}); "
+            f"we waited {wait:g} s ([lease] wait). Run the date again later."
+        ) from exc

@@ -1,0 +1,75 @@
+"""The users-per-window limit of a source, counted in PostgreSQL for all processes.
+
+The API refuses an address that asked for 20,000 users in its current window of 300 s. Where
+that window began is not known, so we keep every sliding window of that length below it.
+"""
+
+import ipaddress
+import time
+from urllib.parse import urlsplit
+
+from workflow import sql
+from workflow.errors import SettingsError
+from workflow.postgres import connect, fetch, transaction
+from workflow.settings import source
+
+_SQL = sql.load("warehouse.sql")
+
+#: What the public API allows, see its server's settings; its message says "a minute".
+RANDOMUSER_HOSTS = ("randomuser.me", "api.randomuser.me", "www.randomuser.me")
+RANDOMUSER_USERS_PER_WINDOW = 20_000
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL's host is this machine by name or address."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def users_per_window(url: str) -> int:
+    """The limit that holds for a source in users; 0 where there is none.
+
+    Raises SettingsError when a page is larger than the limit: it could never be asked for.
+    """
+    cfg = source()
+    if cfg.users_per_window != "auto":
+        limit = int(cfg.users_per_window)
+    else:
+        limit = RANDOMUSER_USERS_PER_WINDOW if urlsplit(url).hostname in RANDOMUSER_HOSTS else 0
+    if limit and cfg.page_size > limit:
+        raise SettingsError(
+            f"[source] page_size = {cfg.page_size:,} is more than the {limit:,} users per window "
+            "that the source allows; lower page_size."
+        )
+    return limit
+
+
+def reserve(url: str, users: int) -> float:
+    """Wait until `users` more fit into the source's window, and count them as asked for.
+
+    Returns the seconds waited, 0.0 where no limit holds. Raises SettingsError, StoreError.
+    """
+    limit = users_per_window(url)
+    if not limit:
+        return 0.0
+    started = time.monotonic()
+    parameters = {
+        "source": urlsplit(url).netloc,
+        "users": users,
+        "limit": limit,
+        "seconds": source().window_seconds,
+    }
+    while True:
+        with connect("workflow pacing") as connection, transaction(connection) as cursor:
+            cursor.execute(_SQL.lock_window, parameters)
+            cursor.execute(_SQL.forget_old_requests, parameters)
+            wait = fetch(cursor, _SQL.wait_for_window, parameters)[0].seconds
+            if wait <= 0:
+                cursor.execute(_SQL.record_request, parameters)
+                return time.monotonic() - started
+        time.sleep(min(wait, 10.0))

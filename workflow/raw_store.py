@@ -1,0 +1,339 @@
+"""The raw store: every JSON document as the API wrote it, in Apache Cassandra.
+
+Rows are keyed by (date, extraction, position), so writing a page twice changes nothing. A
+page's row in `extraction_pages` is written after all its documents are acknowledged, and
+the manifest after the last page: whatever is missing is the complement.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import logging
+import re
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+import tenacity
+from cassandra import (
+    AuthenticationFailed,
+    ConsistencyLevel,
+    DriverException,
+    InvalidRequest,
+    OperationTimedOut,
+    ReadFailure,
+    ReadTimeout,
+    Unavailable,
+    WriteFailure,
+    WriteTimeout,
+)
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import (
+    EXEC_PROFILE_DEFAULT,
+    Cluster,
+    ExecutionProfile,
+    NoHostAvailable,
+    Session,
+)
+from cassandra.concurrent import execute_concurrent
+from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.query import BatchStatement, BatchType, named_tuple_factory
+
+from workflow import sql
+from workflow.errors import DataError, SchemaError, StoreError
+from workflow.randomuser import Extraction, Page
+from workflow.settings import cassandra, read_secret
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+BUCKET_ROWS = 20_000  # about 20 MB a partition
+
+#: A batch stays inside one partition and below 1 MiB. Measured on one node, rows/s in
+#: batches of 1 / 40 / 200 / 1,000 rows: 1,300 / 16,000 / 23,300 / 24,700.
+BATCH_ROWS = 400
+BATCH_BYTES = 512 * 1024
+BATCHES_IN_FLIGHT = 8
+
+#: Rows a reply may hold: 64 concurrent reads of 5,000 killed a node with a 512 MB heap.
+FETCH_ROWS = 1_000
+
+_TRANSIENT = (
+    OperationTimedOut, Unavailable, ReadTimeout, ReadFailure, WriteTimeout, WriteFailure,
+    NoHostAvailable,
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoredPage:
+    """A page whose documents are all acknowledged; `bytes` and `sha256` are of the documents."""
+
+    page: int
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What an extraction asked for and stored. `sha256` is of the pages' digests, in order."""
+
+    extraction_date: datetime.date
+    extraction_id: uuid.UUID
+    state: str
+    source_url: str
+    api_version: str
+    seed: str
+    users_per_day: int
+    page_size: int
+    stored: int
+    bytes: int
+    buckets: int
+    started_at: datetime.datetime
+    finished_at: datetime.datetime
+    sha256: str
+
+
+class _Login(msgspec.Struct):
+    uuid: uuid.UUID
+
+
+class _Document(msgspec.Struct):
+    login: _Login
+
+
+_decode = msgspec.json.Decoder(_Document).decode
+
+
+def buckets(rows: int) -> int:
+    """How many partitions the documents of an extraction fill."""
+    return -(-rows // BUCKET_ROWS)
+
+
+def digest(documents: Iterable[str]) -> str:
+    """The sha256 of documents in order, in hex. A line end closes each; JSON has none raw."""
+    sha256 = hashlib.sha256()
+    for document in documents:
+        sha256.update(document.encode())
+        sha256.update(b"\n")
+    return sha256.hexdigest()
+
+
+def address() -> str:
+    """Contact points, for messages."""
+    cfg = cassandra()
+    return ", ".join(f"{host}:{cfg.port}" for host in contact_points())
+
+
+def contact_points() -> list[str]:
+    """`[cassandra] hosts` as a list."""
+    return [host.strip() for host in cassandra().hosts.split(",") if host.strip()]
+
+
+@contextlib.contextmanager
+def connect() -> Iterator[Session]:
+    """A driver session with LOCAL_QUORUM and rows as named tuples, closed at the end.
+
+    Raises StoreError, SchemaError.
+    """
+    cfg = cassandra()
+    auth = None
+    if cfg.user:
+        password = read_secret(cfg.password_file, "[cassandra] password_file")
+        auth = PlainTextAuthProvider(cfg.user, password)
+    profile = ExecutionProfile(
+        load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(cfg.datacenter)),
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        request_timeout=cfg.timeout,
+        row_factory=named_tuple_factory,
+    )
+    cluster = Cluster(
+        contact_points(),
+        port=cfg.port,
+        auth_provider=auth,
+        protocol_version=5,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        connect_timeout=10,
+    )
+    with translated_errors():
+        try:
+            session = cluster.connect()
+            session.default_fetch_size = FETCH_ROWS
+            yield session
+        finally:
+            cluster.shutdown()
+
+
+@contextlib.contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn the driver's errors into StoreError and SchemaError."""
+    try:
+        yield
+    except InvalidRequest as exc:
+        if not re.search("unconfigured|does not exist|Undefined|Unknown identifier", str(exc)):
+            raise StoreError(
+                f"Cassandra {address()} refused a statement: {_message(exc)}."
+            ) from exc
+        raise SchemaError(
+            f"Cassandra {address()} has not the schema of this pipeline ({_message(exc)}); "
+            "run `workflow init-db`."
+        ) from exc
+    except NoHostAvailable as exc:
+        reasons = list(exc.errors.values()) if isinstance(exc.errors, dict) else exc.errors
+        refused = [reason for reason in reasons if isinstance(reason, AuthenticationFailed)]
+        if refused:
+            raise StoreError(
+                f"Cassandra {address()} refuses our user or password ({_message(refused[0])}); "
+                "check [cassandra] user and password_file."
+            ) from exc
+        reason = _message(reasons[0]) if reasons else _message(exc)
+        raise StoreError(
+            f"Cassandra {address()} does not answer ({reason}). "
+            "Is it running? `workflow stack status` shows the local one."
+        ) from exc
+    except (DriverException, *_TRANSIENT) as exc:
+        raise StoreError(
+            f"Cassandra {address()} failed ({_message(exc)}). Run the date again when it is well."
+        ) from exc
+
+
+def _message(exc: BaseException) -> str:
+    return str(getattr(exc, "message", "") or exc or type(exc).__name__).splitlines()[0][:200]
+
+
+class RawStore:
+    """Reads and writes of one extraction of one date."""
+
+    def __init__(self, session: Session, date: datetime.date, extraction_id: uuid.UUID) -> None:
+        self._session = session
+        self._key = (date, extraction_id)
+        self._patience = cassandra().patience
+        statements = vars(sql.load("raw_store.cql"))
+        self._cql = {
+            name: statement.format(keyspace=cassandra().keyspace)
+            for name, statement in statements.items()
+        }
+        self._prepared: dict[str, Any] = {}
+
+    def _statement(self, name: str) -> Any:
+        if name not in self._prepared:
+            statement = self._patiently(lambda: self._session.prepare(self._cql[name]))
+            statement.is_idempotent = True
+            self._prepared[name] = statement
+        return self._prepared[name]
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """Call again while nodes are away: everything here is idempotent."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_TRANSIENT),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
+            stop=tenacity.stop_after_delay(self._patience),
+            before_sleep=tenacity.before_sleep_log(log, logging.WARNING),
+            reraise=True,
+        )
+        return retrying(call)
+
+    def _execute(self, name: str, *parameters: object) -> list[Any]:
+        statement = self._statement(name)
+        return self._patiently(
+            lambda: list(self._session.execute(statement, (*self._key, *parameters)))
+        )
+
+    def write_page(self, page: Page) -> StoredPage:
+        """Write a page's documents, then its row. Both are acknowledged when this returns."""
+        batches = [(batch, ()) for batch in self._batches(page)]
+        self._patiently(
+            lambda: execute_concurrent(self._session, batches, concurrency=BATCHES_IN_FLIGHT)
+        )
+        stored = StoredPage(
+            page=page.number,
+            rows=len(page.documents),
+            bytes=sum(len(document.encode()) for document in page.documents),
+            sha256=digest(page.documents),
+        )
+        self._execute("write_page", stored.page, stored.rows, stored.bytes, stored.sha256)
+        return stored
+
+    def _batches(self, page: Page) -> Iterator[BatchStatement]:
+        statement = self._statement("write_document")
+        now = datetime.datetime.now(datetime.UTC)
+        batch, size, batch_bucket = None, 0, -1
+        for position, document in enumerate(page.documents, start=page.offset):
+            bucket = position // BUCKET_ROWS
+            length = len(document.encode())
+            if batch is None or (
+                bucket != batch_bucket or len(batch) >= BATCH_ROWS or size + length > BATCH_BYTES
+            ):
+                if batch is not None:
+                    yield batch
+                batch, size, batch_bucket = BatchStatement(BatchType.UNLOGGED), 0, bucket
+            batch.add(statement, (*self._key, bucket, position, _user_id(document), document, now))
+            size += length
+        if batch is not None:
+            yield batch
+
+    def pages(self) -> dict[int, StoredPage]:
+        """The stored pages by number."""
+        return {row.page: StoredPage(**row._asdict()) for row in self._execute("read_pages")}
+
+    def publish_manifest(self, extraction: Extraction, started_at: datetime.datetime) -> Manifest:
+        """Write the manifest of a complete extraction.
+
+        Raises DataError when a page is missing.
+        """
+        date, extraction_id = self._key
+        pages = self.pages()
+        missing = [n for n in range(1, extraction.pages + 1) if n not in pages]
+        if missing:
+            raise DataError(
+                f"Extraction {extraction_id} of {date} lacks {len(missing)} of {extraction.pages} "
+                f"pages, the first is {missing[0]}; run the date again."
+            )
+        ordered = [pages[n] for n in sorted(pages)]
+        stored = sum(page.rows for page in ordered)
+        manifest = Manifest(
+            extraction_date=date,
+            extraction_id=extraction_id,
+            state="complete",
+            source_url=extraction.url,
+            api_version=extraction.api_version,
+            seed=extraction.seed,
+            users_per_day=extraction.users_per_day,
+            page_size=extraction.page_size,
+            stored=stored,
+            bytes=sum(page.bytes for page in ordered),
+            buckets=buckets(stored),
+            started_at=started_at,
+            finished_at=datetime.datetime.now(datetime.UTC),
+            sha256=hashlib.sha256("".join(page.sha256 for page in ordered).encode()).hexdigest(),
+        )
+        values = [getattr(manifest, field.name) for field in dataclasses.fields(manifest)]
+        self._execute("write_manifest", *values[len(self._key) :])
+        return manifest
+
+    def manifest(self) -> Manifest | None:
+        """The manifest, or None for an extraction that never was complete."""
+        rows = self._execute("read_manifest")
+        if not rows:
+            return None
+        values = rows[0]._asdict() | {"extraction_date": rows[0].extraction_date.date()}
+        for name in ("started_at", "finished_at"):
+            values[name] = values[name].replace(tzinfo=datetime.UTC)
+        return Manifest(**values)
+
+    def documents(self, bucket: int) -> Iterator[tuple[int, str]]:
+        """(position, document) of a bucket, in order, a bounded number of rows at a time."""
+        statement = self._statement("read_documents")
+        rows = self._patiently(lambda: self._session.execute(statement, (*self._key, bucket)))
+        for row in rows:
+            yield row.position, row.raw_data
+
+
+def _user_id(document: str) -> uuid.UUID | None:
+    """The document's login.uuid if it is one: malformed documents are stored all the same."""
+    try:
+        return _decode(document).login.uuid
+    except (msgspec.MsgspecError, UnicodeError):
+        return None

@@ -1,0 +1,254 @@
+"""All settings, one `luigi.Config` section per service.
+
+Values come from `luigi.cfg` in the working folder, then from the file that
+`LUIGI_CONFIG_PATH` names (only what differs), then from the command line, where the
+section and the key make the option: `[source] url` is `--source-url`.
+
+Secrets are never settings: a setting names the *file* that holds one.
+
+Calling a section reads it: `source().users_per_day`. Relative paths count from the
+working folder, which is the project's root.
+"""
+
+import datetime
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import luigi
+from luigi.configuration import get_config
+
+from workflow.errors import SettingsError
+
+#: Sections that belong to Luigi itself; their keys are Luigi's to check.
+LUIGI_SECTIONS = frozenset(
+    {"DEFAULT", "core", "worker", "scheduler", "retcode", "task_history", "logging", "email"}
+    | {"execution_summary", "batch_notifier", "resources", "parameter_visibility"}
+)
+
+USERS_PER_DAY_MAX = 50_000_000  # page number 10,000 x 5,000 users, the API's own limits
+PAGE_SIZE_MAX = 5_000  # the API's limit; beyond it, it answers with ONE user and status 200
+
+
+class source(luigi.Config):
+    """The RandomUser API that the users come from."""
+
+    url = luigi.Parameter(
+        default="https://randomuser.me/api/1.4/",
+        description="the API with its version, http://host:port/api/1.4/",
+    )
+    users_per_day = luigi.IntParameter(default=1000, description="users per date, 1 to 50,000,000")
+    page_size = luigi.IntParameter(default=1000, description="users per request, 1 to 5,000")
+    requests_in_flight = luigi.IntParameter(default=4, description="requests at a time, 1 to 32")
+    users_per_window = luigi.Parameter(
+        default="auto",
+        description="users per window over all processes; auto: 20,000 for randomuser.me, "
+        "no limit for loopback addresses; 0: no limit",
+    )
+    window_seconds = luigi.IntParameter(default=300, description="length of that window, s")
+    connect_timeout = luigi.FloatParameter(default=10.0, description="per request, s")
+    read_timeout = luigi.FloatParameter(default=60.0, description="per request, s")
+    deadline = luigi.FloatParameter(
+        default=900.0, description="for a whole extraction without waits for the window, s"
+    )
+
+
+class cassandra(luigi.Config):
+    """The raw store."""
+
+    hosts = luigi.Parameter(default="127.0.0.1", description="contact points, comma-separated")
+    port = luigi.IntParameter(default=19042, description="native protocol port")
+    keyspace = luigi.Parameter(default="batch_keyspace", description="keyspace of the raw data")
+    datacenter = luigi.Parameter(default="datacenter1", description="the local data centre")
+    replication = luigi.Parameter(
+        default="{'class': 'SimpleStrategy', 'replication_factor': 1}",
+        description="replication of the keyspace, as CQL writes it",
+    )
+    user = luigi.Parameter(default="", description="empty: no authentication")
+    password_file = luigi.Parameter(default="", description="file that holds the password")
+    timeout = luigi.FloatParameter(default=30.0, description="per statement, s")
+    patience = luigi.FloatParameter(
+        default=60.0, description="how long a statement is tried again while nodes are away, s"
+    )
+
+
+class postgres(luigi.Config):
+    """The warehouse and the ledger."""
+
+    host = luigi.Parameter(default="127.0.0.1")
+    port = luigi.IntParameter(default=15432)
+    dbname = luigi.Parameter(default="warehouse")
+    user = luigi.Parameter(default="pipeline")
+    passfile = luigi.Parameter(
+        default="data/secrets/pgpass", description="libpq password file that holds the password"
+    )
+    sslmode = luigi.Parameter(default="prefer", description="as libpq understands it")
+    statement_timeout = luigi.FloatParameter(default=600.0, description="per statement, s")
+
+
+class spark(luigi.Config):
+    """Where the DataFrame code runs."""
+
+    engine = luigi.Parameter(default="sail", description="sail, spark or connect")
+    master = luigi.Parameter(default="local[*]", description="for the engine spark")
+    remote = luigi.Parameter(default="", description="for the engine connect: sc://host:port")
+    readers = luigi.IntParameter(
+        default=0, description="Spark tasks that read Cassandra at a time; 0: one per processor"
+    )
+
+
+class lake(luigi.Config):
+    """Where the Parquet runs lie."""
+
+    url = luigi.Parameter(default="data/lake", description="folder or URL")
+
+
+class rules(luigi.Config):
+    """What a day may look like and still be published."""
+
+    rejected_percent_max = luigi.FloatParameter(
+        default=5.0, description="more rejected rows than this percentage fail TransformUsers"
+    )
+
+
+class lease(luigi.Config):
+    """Who works on a date."""
+
+    wait = luigi.FloatParameter(
+        default=120.0, description="how long to wait for somebody who works on the same step, s"
+    )
+
+
+class stack(luigi.Config):
+    """The local stack. Ports of its services stand in the services' own sections."""
+
+    data_dir = luigi.Parameter(default="data", description="data, pid and secret files")
+    log_dir = luigi.Parameter(default="logs", description="logs of all services")
+    standin_port = luigi.IntParameter(default=18080, description="stand-in for the API")
+    cassandra_storage_port = luigi.IntParameter(default=17000)
+    cassandra_heap_mb = luigi.IntParameter(default=1024)
+
+
+SECTIONS = (source, cassandra, postgres, spark, lake, rules, lease, stack)
+
+
+def utc_today() -> datetime.date:
+    """Today's date in UTC, the default partition date."""
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+def api_version(url: str) -> str:
+    """The API version that a source URL names: `1.4` for `http://host/api/1.4/`.
+
+    Raises SettingsError for anything else than http(s)://host[:port]/…/VERSION/.
+    """
+    parts = urlsplit(url)
+    version = re.search(r"/(\d+\.\d+)/?$", parts.path)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not version:
+        raise SettingsError(
+            f"[source] url = {url!r} is not the address of an API with its version; "
+            "write it like https://randomuser.me/api/1.4/ (--source-url or luigi.cfg)."
+        )
+    return version.group(1)
+
+
+def read_secret(path: str, setting: str) -> str:
+    """The content of a secret file without its line end.
+
+    Raises SettingsError, which names the setting, when the file cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as exc:
+        raise SettingsError(
+            f"{setting} names {path!r}, which cannot be read ({exc.strerror}); "
+            "`workflow stack up` writes the local stack's secrets."
+        ) from exc
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise SettingsError(sentence)
+
+
+def _in_range(section: str, key: str, value: float, low: float, high: float) -> None:
+    _require(
+        low <= value <= high,
+        f"[{section}] {key} = {value} is out of range; it must be from {low:,} to {high:,}.",
+    )
+
+
+def _require_readable(section: type[luigi.Config]) -> None:
+    for key, parameter in section.get_params():
+        try:
+            parameter.task_value(section.__name__, key)
+        except Exception as exc:  # Luigi raises whatever the parameter's parser raised
+            reason = exc.__cause__ or exc.__context__ or exc
+            raise SettingsError(
+                f"[{section.__name__}] {key} in luigi.cfg or --{section.__name__}-"
+                f"{key.replace('_', '-')} cannot be read: {reason}."
+            ) from exc
+
+
+def check() -> None:
+    """Check all settings at once, before anything is connected or written.
+
+    Luigi only warns of unknown keys and ignores unknown sections; here both are errors,
+    because a misspelt limit that silently does not hold costs a night.
+
+    Raises SettingsError.
+    """
+    config = get_config()
+    ours = {cls.__name__: {name for name, _ in cls.get_params()} for cls in SECTIONS}
+    for name in config.sections():
+        if name not in ours:
+            _require(
+                name in LUIGI_SECTIONS,
+                f"luigi.cfg has an unknown section [{name}]; the pipeline's are "
+                f"{', '.join(sorted(ours))}.",
+            )
+            continue
+        for key in config[name]:
+            _require(
+                key in ours[name],
+                f"luigi.cfg has an unknown key {key!r} in [{name}]; "
+                f"known are {', '.join(sorted(ours[name]))}.",
+            )
+    for cls in SECTIONS:
+        _require_readable(cls)
+
+    src = source()
+    api_version(src.url)
+    _in_range("source", "users_per_day", src.users_per_day, 1, USERS_PER_DAY_MAX)
+    _in_range("source", "page_size", src.page_size, 1, PAGE_SIZE_MAX)
+    _in_range("source", "requests_in_flight", src.requests_in_flight, 1, 32)
+    _in_range("source", "window_seconds", src.window_seconds, 1, 86_400)
+    _in_range("source", "connect_timeout", src.connect_timeout, 0.1, 600)
+    _in_range("source", "read_timeout", src.read_timeout, 0.1, 3600)
+    _in_range("source", "deadline", src.deadline, 1, 86_400)
+    _require(
+        src.users_per_window == "auto" or src.users_per_window.isdigit(),
+        f"[source] users_per_window = {src.users_per_window!r} must be auto or a whole number.",
+    )
+    _require(
+        spark().engine in ("sail", "spark", "connect"),
+        f"[spark] engine = {spark().engine!r} is unknown; choose sail, spark or connect.",
+    )
+    _require(
+        spark().engine != "connect" or spark().remote.startswith("sc://"),
+        f"[spark] engine = connect needs [spark] remote = sc://host:port, not {spark().remote!r}.",
+    )
+    _in_range("rules", "rejected_percent_max", rules().rejected_percent_max, 0, 100)
+    _in_range("lease", "wait", lease().wait, 0, 86_400)
+
+
+def ignore_proxy_on_loopback() -> None:
+    """Make every library leave out an HTTP proxy for loopback addresses.
+
+    requests, urllib and gRPC all honour NO_PROXY, in one case or the other.
+    """
+    for name in ("no_proxy", "NO_PROXY"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        missing = [host for host in ("127.0.0.1", "localhost", "::1") if host not in hosts]
+        os.environ[name] = ",".join(hosts + missing)

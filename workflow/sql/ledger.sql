@@ -1,0 +1,60 @@
+-- name: current_runs
+SELECT * FROM current_runs(%(versions)s, %(first)s, %(last)s) ORDER BY seq;
+
+-- name: known_dates
+SELECT DISTINCT partition_date FROM extraction_metadata
+WHERE partition_date BETWEEN coalesce(%(first)s::date, '-infinity') AND coalesce(%(last)s::date, 'infinity')
+ORDER BY partition_date;
+
+-- name: history
+-- All rows of a date: attempts and invalidations.
+SELECT * FROM extraction_metadata WHERE partition_date = %(date)s ORDER BY seq;
+
+-- name: last_row
+-- Attempts and invalidations alike: what happened last to a step of a date.
+SELECT * FROM extraction_metadata
+WHERE partition_date = %(date)s AND job = %(job)s
+ORDER BY seq DESC LIMIT 1;
+
+-- name: try_lease
+SELECT pg_try_advisory_lock(hashtext(%(job)s), %(date)s::date - date '2000-01-01') AS held;
+
+-- name: wait_for_lease
+SELECT pg_advisory_lock(hashtext(%(job)s), %(date)s::date - date '2000-01-01');
+
+-- name: lease_holder
+-- application_name is written by the lease's connection: job, date, host and process.
+SELECT a.application_name AS name, a.backend_start AS since
+FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND l.classid::bigint = hashtext(%(job)s)::bigint & 4294967295
+  AND l.objid::bigint = (%(date)s::date - date '2000-01-01')::bigint & 4294967295;
+
+-- name: interrupt_abandoned
+-- Only the holder of the lease calls this: whoever wrote these rows is gone.
+UPDATE extraction_metadata
+SET state = 'interrupted', finished_at = clock_timestamp(),
+    error = 'the process ended without a word'
+WHERE partition_date = %(date)s AND job = %(job)s AND state = 'running';
+
+-- name: start_attempt
+INSERT INTO extraction_metadata
+    (run_id, job, partition_date, state, inputs, logic_version, rows_in,
+     host, process, requested_by, details)
+VALUES
+    (%(run_id)s, %(job)s, %(date)s, 'running', %(inputs)s::uuid[], %(logic_version)s, %(rows_in)s,
+     %(host)s, %(process)s, %(requested_by)s, %(details)s);
+
+-- name: succeed
+UPDATE extraction_metadata
+SET state = 'succeeded', finished_at = clock_timestamp(),
+    rows_in = %(rows_in)s, rows_out = %(rows_out)s, rows_rejected = %(rows_rejected)s,
+    rows_erased = 0, bytes = %(bytes)s, details = details || %(details)s
+WHERE run_id = %(run_id)s AND state = 'running'
+RETURNING seq;
+
+-- name: end_without_success
+UPDATE extraction_metadata
+SET state = %(state)s, finished_at = clock_timestamp(), error = %(error)s
+WHERE run_id = %(run_id)s AND state = 'running';

@@ -1,0 +1,51 @@
+-- name: ensure_month
+SELECT ensure_month(%(date)s);
+
+-- name: delete_users
+DELETE FROM users WHERE partition_date = %(date)s;
+
+-- name: delete_rejected_users
+DELETE FROM rejected_users WHERE partition_date = %(date)s;
+
+-- name: delete_user_statistics
+DELETE FROM user_statistics WHERE stat_date = %(date)s;
+
+-- name: fingerprint
+-- Counts and order-independent content digests of what a date holds in the three tables.
+SELECT
+    (SELECT count(*) FROM users u WHERE partition_date = %(date)s) AS users,
+    (SELECT count(*) FROM rejected_users WHERE partition_date = %(date)s) AS rejected_users,
+    (SELECT count(*) FROM user_statistics WHERE stat_date = %(date)s) AS user_statistics,
+    (SELECT coalesce(sum(hashtextextended(u::text, 0)), 0)::text FROM users u
+     WHERE partition_date = %(date)s) AS users_digest,
+    (SELECT coalesce(sum(hashtextextended(r::text, 0)), 0)::text FROM rejected_users r
+     WHERE partition_date = %(date)s) AS rejected_users_digest,
+    (SELECT coalesce(sum(hashtextextended(s::text, 0)), 0)::text FROM user_statistics s
+     WHERE stat_date = %(date)s) AS user_statistics_digest;
+
+-- name: statistics_of_date
+SELECT dimension, member, users, share, age_avg, age_min, age_median, age_max
+FROM user_statistics WHERE stat_date = %(date)s
+ORDER BY array_position(ARRAY['all', 'gender', 'age_band', 'nationality'], dimension), member;
+
+-- name: lock_window
+SELECT pg_advisory_xact_lock(hashtext('source_requests'), hashtext(%(source)s));
+
+-- name: forget_old_requests
+DELETE FROM source_requests
+WHERE source = %(source)s AND requested_at < clock_timestamp() - make_interval(secs => %(seconds)s);
+
+-- name: wait_for_window
+-- Seconds until `users` more fit: the age at which enough of the oldest requests have left
+-- the window. 0 if they fit now.
+WITH running AS (
+    SELECT requested_at, sum(users) OVER (ORDER BY requested_at DESC, ctid DESC) AS newer
+    FROM source_requests WHERE source = %(source)s
+)
+SELECT greatest(0, coalesce(extract(epoch FROM
+    max(requested_at) + make_interval(secs => %(seconds)s) - clock_timestamp()
+), 0))::float AS seconds
+FROM running WHERE newer + %(users)s > %(limit)s;
+
+-- name: record_request
+INSERT INTO source_requests (source, users) VALUES (%(source)s, %(users)s);

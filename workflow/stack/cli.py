@@ -1,0 +1,100 @@
+"""`workflow stack`: start, stop and look at the local stack."""
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from workflow import settings
+
+# What the commands need is imported in them: it is the extra `stack`, which an installation
+# on a server goes without.
+if TYPE_CHECKING:
+    from workflow.stack.lifecycle import ServiceStatus
+
+
+@click.group(name="stack")
+def main() -> None:
+    """The local stack: Cassandra, PostgreSQL, luigid, stand-in API."""
+    settings.ignore_proxy_on_loopback()
+
+
+@main.command()
+def up() -> None:
+    """Start the services; return when all of them answer."""
+    from workflow.stack import lifecycle
+
+    services = lifecycle.up(Console(stderr=True))
+    _print_table(services)
+
+
+@main.command()
+def down() -> None:
+    """Stop the services and keep their data."""
+    from workflow.stack import lifecycle
+
+    lifecycle.down()
+    click.echo("The local stack is down; its data stays.")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object with an object per service.")
+def status(as_json: bool) -> None:
+    """Show the services; the exit status is 0 if all of them answer."""
+    from workflow.stack import lifecycle
+
+    services = lifecycle.status()
+    if as_json:
+        click.echo(json.dumps({one.name: _as_json(one) for one in services}, indent=2))
+    else:
+        _print_table(services)
+    sys.exit(any(one.state != "running" for one in services))
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(yes: bool) -> None:
+    """Stop the services and remove their data."""
+    from workflow.stack import lifecycle
+
+    folders = ", ".join(str(one.data) for one in lifecycle.status() if one.data)
+    if not yes:
+        click.confirm(f"Remove all data of the local stack ({folders})?", abort=True)
+    lifecycle.reset()
+    click.echo("The local stack is down and its data removed.")
+
+
+@main.command("lock-jars")
+def lock_jars() -> None:
+    """Lock the jars of the newest Cassandra 5.0 (maintainers)."""
+    from workflow.stack import jars
+
+    click.echo(f"Locked Cassandra {jars.write_lock(Console(stderr=True))} in {jars.LOCK}.")
+
+
+def _as_json(one: "ServiceStatus") -> dict[str, object]:
+    return {
+        "name": one.name,
+        "state": one.state,
+        "address": one.address,
+        "host": one.host,
+        "port": one.port,
+        **one.connection,
+        "data": one.data and str(one.data),
+        "log": str(one.log),
+        "pid": one.pid,
+        "reason": one.reason,
+    }
+
+
+def _print_table(services: "list[ServiceStatus]") -> None:
+    table = Table(box=None, pad_edge=False)
+    for title in ("service", "state", "address", "data and log"):
+        table.add_column(title, overflow="fold")
+    for one in services:
+        where = [str(part) for part in (one.data, one.log, one.reason) if part]
+        table.add_row(one.name, one.state, one.address, "\n".join(where))
+    Console().print(table)

@@ -1,0 +1,50 @@
+"""Which API `make run` takes: the real one if it answers in time, else the stand-in."""
+
+import msgspec
+import requests
+
+from workflow import settings
+from workflow.errors import SettingsError
+
+ANSWER_SECONDS = 5.0
+
+
+def choose(wanted: str) -> tuple[str, str]:
+    """The URL for `--source-url`, and a sentence that says which one it is and how to choose.
+
+    `wanted` is `real`, `standin` or `auto`. Raises SettingsError for anything else.
+    """
+    real = settings.source().url
+    standin = f"http://127.0.0.1:{settings.stack().standin_port}/api/1.4/"
+    if wanted == "real":
+        return real, f"Source: the real API, {real}."
+    if wanted == "standin":
+        return standin, f"Source: the stand-in at {standin}; its people are invented."
+    if wanted != "auto":
+        raise SettingsError(f"SOURCE={wanted} is unknown; choose real, standin or auto.")
+    reason = _why_not(real)
+    if reason is None:
+        return real, f"Source: the real API, {real}. To choose: make run SOURCE=real|standin."
+    return standin, (
+        f"Source: the stand-in at {standin}; its people are invented. The real API {real} did not "
+        f"answer ({reason}). To choose: make run SOURCE=real|standin."
+    )
+
+
+def _why_not(url: str) -> str | None:
+    """Why an API does not give a user now, or None if it does."""
+    try:
+        response = requests.get(
+            url, params={"results": "1", "seed": "is-it-there"}, timeout=ANSWER_SECONDS
+        )
+        response.raise_for_status()
+        users = msgspec.json.decode(response.content)["results"]
+    except requests.Timeout:
+        return f"nothing within {ANSWER_SECONDS:g} s"
+    except requests.HTTPError as exc:
+        return f"status {exc.response.status_code}"
+    except requests.RequestException:
+        return "it cannot be reached"
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return "its answer is not JSON with users"
+    return None if users else "no users in its answer"

@@ -1,0 +1,153 @@
+"""`workflow verify`: do the three stores hold what the ledger says?
+
+For each step of a date the newest succeeded run is held against its store, by counts and
+by digests: documents against the pages' sha256, Parquet against its row counts, tables
+against the fingerprint taken in the transaction that loaded them.
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import itertools
+import uuid
+from collections.abc import Iterator
+
+from cassandra.cluster import Session
+
+from workflow import lake, ledger, raw_store, warehouse
+from workflow.errors import StoreError
+from workflow.ledger import Run
+
+PARQUET_STEPS = {"TransformUsers": "transform_users", "ComputeStats": "compute_stats"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What was found for a date: each problem and each left-over is a sentence."""
+
+    date: datetime.date
+    raw: int
+    users: int
+    rejected: int
+    problems: list[str]
+    leftovers: list[str]
+
+
+def verify(session: Session, date: datetime.date) -> Verdict:
+    """Hold the stores against the ledger for one date. Changes nothing.
+
+    Raises StoreError when a store cannot be asked at all.
+    """
+    history = ledger.history(date)
+    done = {run.job: run for run in history if run.state == "succeeded"}
+    held = warehouse.fingerprint(date)
+    problems: list[str] = []
+    raw = 0
+    if "ExtractUsers" in done:
+        raw, found = _raw_problems(session, done["ExtractUsers"])
+        problems += found
+    for job in PARQUET_STEPS:
+        if job in done:
+            problems += _parquet_problems(done[job])
+    problems += _warehouse_problems(date, done.get("LoadUsers"), held)
+    return Verdict(
+        date=date,
+        raw=raw,
+        users=held["users"],
+        rejected=held["rejected_users"],
+        problems=problems,
+        leftovers=[*_leftovers(session, date, history, done)],
+    )
+
+
+def _raw_problems(session: Session, run: Run) -> tuple[int, list[str]]:
+    """Documents counted, and what is wrong with the extraction that a run published."""
+    extraction_id = uuid.UUID(run.details["extraction_id"])
+    store = raw_store.RawStore(session, run.partition_date, extraction_id)
+    manifest = store.manifest()
+    if manifest is None:
+        sentence = (
+            f"Cassandra has no extraction {extraction_id}, which the ledger names; "
+            f"extract {run.partition_date} again."
+        )
+        return 0, [sentence]
+    pages = store.pages()
+    digests = hashlib.sha256("".join(pages[n].sha256 for n in sorted(pages)).encode()).hexdigest()
+    if not digests == manifest.sha256 == run.details["sha256"]:
+        return 0, [f"Extraction {extraction_id}: its pages are not those that it published."]
+    documents = itertools.chain.from_iterable(
+        store.documents(bucket) for bucket in range(manifest.buckets)
+    )
+    rows, problems = 0, []
+    for number in sorted(pages):
+        page = pages[number]
+        texts: list[str] = []
+        for position, text in itertools.islice(documents, page.rows):
+            if position != rows + len(texts):
+                problems.append(
+                    f"Extraction {extraction_id}: the document at position {rows + len(texts):,} "
+                    f"is missing (page {number})."
+                )
+                return rows + len(texts), problems
+            texts.append(text)
+        rows += len(texts)
+        if raw_store.digest(texts) != page.sha256:
+            problems.append(
+                f"Extraction {extraction_id}: page {number} does not hold the documents that were "
+                f"stored ({len(texts):,} of {page.rows:,} rows)."
+            )
+    if rows != run.rows_out:
+        problems.append(
+            f"Extraction {extraction_id} holds {rows:,} documents instead of {run.rows_out:,}."
+        )
+    return rows, problems
+
+
+def _parquet_problems(run: Run) -> list[str]:
+    parquet = lake.ParquetRun(run.details["url"])
+    expected = (
+        (run.rows_out or 0) + (run.rows_rejected or 0)
+        if run.job == "TransformUsers"
+        else run.details["statistics"]
+    )
+    try:
+        rows = parquet.rows()
+    except StoreError as exc:
+        return [f"{run.job}: {exc}"]
+    if rows == expected:
+        return []
+    return [f"{run.job}: {parquet.url} holds {rows:,} rows instead of {expected:,}."]
+
+
+def _warehouse_problems(date: datetime.date, run: Run | None, held: dict[str, object]) -> list[str]:
+    if run is None:
+        return [
+            f"PostgreSQL holds {held[table]:,} rows in {table} of {date}, but no load succeeded."
+            for table in ("users", "rejected_users", "user_statistics")
+            if held[table]
+        ]
+    loaded = run.details["fingerprint"]
+    return [
+        f"PostgreSQL holds {held[table]:,} rows in {table} of {date}, not the {loaded[table]:,} "
+        "that were loaded."
+        if held[table] != loaded[table]
+        else f"{table} of {date} was changed in PostgreSQL after it was loaded."
+        for table in ("users", "rejected_users", "user_statistics")
+        if (held[table], held[f"{table}_digest"]) != (loaded[table], loaded[f"{table}_digest"])
+    ]
+
+
+def _leftovers(
+    session: Session, date: datetime.date, history: list[Run], done: dict[str, Run]
+) -> Iterator[str]:
+    """What ended attempts left behind; nobody reads it."""
+    for job, step in PARQUET_STEPS.items():
+        used = {run.run_id for run in done.values()}
+        for run_id in lake.run_ids(step, date) - used:
+            yield f"{job}: Parquet run {run_id} is not in use."
+    named = {run.details["extraction_id"] for run in history if "extraction_id" in run.details}
+    used_id = done["ExtractUsers"].details["extraction_id"] if "ExtractUsers" in done else None
+    for extraction_id in sorted(named - {used_id}):
+        pages = raw_store.RawStore(session, date, uuid.UUID(extraction_id)).pages()
+        if pages:
+            yield f"ExtractUsers: extraction {extraction_id} ({len(pages)} pages) is not in use."

@@ -1,0 +1,140 @@
+"""The warehouse: users, rejected users and statistics of a date in PostgreSQL."""
+
+import csv
+import datetime
+import io
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+
+from workflow import sql
+from workflow.postgres import Cursor, connect, fetch, fetch_once, transaction
+
+_SQL = sql.load("warehouse.sql")
+
+#: Columns of `users` after partition_date, as TransformUsers names them.
+USER_COLUMNS = (
+    "user_id", "username", "title", "first_name", "last_name", "gender", "birth_date", "age",
+    "email", "phone", "cell", "street_number", "street_name", "city", "state", "country",
+    "postcode", "latitude", "longitude", "timezone_offset", "nationality", "registered_at",
+    "picture_url", "position",
+)  # fmt: skip
+
+#: Columns of `user_statistics` after stat_date, as ComputeStats names them.
+STATISTICS_COLUMNS = (
+    "dimension", "member", "users", "share", "age_avg", "age_min", "age_median", "age_max",
+)  # fmt: skip
+
+_CSV = pyarrow.csv.WriteOptions(include_header=False)
+
+
+def ensure_month(date: datetime.date) -> None:
+    """Make the partition of `users` that holds a date. Commits at once, blocks no reader."""
+    with connect("workflow ensure_month") as connection, transaction(connection) as cursor:
+        cursor.execute(_SQL.ensure_month, {"date": date})
+
+
+def replace_day(
+    cursor: Cursor,
+    date: datetime.date,
+    users: Iterable[pa.RecordBatch],
+    rejected: Iterable[pa.RecordBatch],
+    statistics: Iterable[pa.RecordBatch],
+) -> dict[str, Any]:
+    """Replace what a date holds in the three tables, inside the caller's transaction.
+
+    The batches are streamed: `users` with USER_COLUMNS; `rejected` with position, user_id
+    and reasons (a list of structs reason, field, value); `statistics` with
+    STATISTICS_COLUMNS. Returns the date's `fingerprint`.
+    """
+    for statement in (
+        _SQL.delete_users,
+        _SQL.delete_rejected_users,
+        _SQL.delete_user_statistics,
+    ):
+        cursor.execute(statement, {"date": date})
+    _copy(
+        cursor,
+        f"users (partition_date, {', '.join(USER_COLUMNS)})",
+        _csv_of_batches(date, users),
+    )
+    _copy(
+        cursor,
+        "rejected_users (partition_date, position, user_id, reasons, offending)",
+        _csv_of_rejects(date, rejected),
+    )
+    _copy(
+        cursor,
+        f"user_statistics (stat_date, {', '.join(STATISTICS_COLUMNS)})",
+        _csv_of_batches(date, statistics),
+    )
+    return dict(fetch(cursor, _SQL.fingerprint, {"date": date})[0]._asdict())
+
+
+def fingerprint(date: datetime.date) -> dict[str, Any]:
+    """Row counts and content digests of what a date holds now, see `fingerprint` in SQL."""
+    return dict(fetch_once(_SQL.fingerprint, date=date)[0]._asdict())
+
+
+def statistics(date: datetime.date) -> list[Any]:
+    """The rows of `user_statistics` of a date: all, gender, age_band, nationality."""
+    return fetch_once(_SQL.statistics_of_date, date=date)
+
+
+def _csv_of_batches(date: datetime.date, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    """CSV as PostgreSQL reads it: null is nothing, the empty string is two quotes."""
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        dates = pa.array([date] * batch.num_rows, pa.date32())
+        dated = pa.RecordBatch.from_arrays(
+            [dates, *batch.columns], names=["partition_date", *batch.schema.names]
+        )
+        sink = io.BytesIO()
+        pyarrow.csv.write_csv(dated, sink, _CSV)
+        yield sink.getvalue()
+
+
+def _csv_of_rejects(date: datetime.date, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    """The same by Python's csv: pyarrow writes no lists, and rejects are few."""
+    for batch in batches:
+        text = io.StringIO()
+        writer = csv.writer(text)
+        for row in batch.to_pylist():
+            reasons = [reason["reason"] for reason in row["reasons"]]
+            offending = {
+                reason["field"]: reason["value"] for reason in row["reasons"] if reason["field"]
+            }
+            writer.writerow(
+                [date, row["position"], row["user_id"], json.dumps(reasons), json.dumps(offending)]
+            )
+        yield text.getvalue().encode()
+
+
+class _Chunks(io.RawIOBase):
+    """Chunks of bytes as the readable file that COPY wants."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = chunk
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
+
+
+def _copy(cursor: Cursor, table: str, chunks: Iterator[bytes]) -> None:
+    stream = io.BufferedReader(_Chunks(chunks), buffer_size=1 << 20)
+    cursor.copy_expert(f"COPY {table} FROM STDIN (FORMAT csv)", stream, size=1 << 18)
