@@ -23,8 +23,8 @@ $(VENV)/.installed: requirements.txt setup.py
 		exit 1; \
 	fi; \
 	[ -x $(BIN)/python ] && $(BIN)/python -c '' 2>/dev/null || { echo "Creating $(VENV) with $$($$found --version)"; $$found -m venv --clear $(VENV); }; \
-	echo "Installing the pinned packages: about 0.9 GB to download the first time, 1 to 5 minutes."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --progress-bar on -r requirements.txt
+	echo "Installing the pinned packages: 0.7 GB to download the first time, 1 to 5 minutes."
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --use-pep517 -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -33,7 +33,7 @@ install: $(VENV)/.installed  ## create .venv and install the pinned packages
 run: install  ## a correct day of users: stack up, schemas, RunDaily for today; SOURCE=real|standin
 	@$(BIN)/workflow stack up
 	@$(BIN)/workflow init-db
-	@$(BIN)/workflow run $$($(BIN)/workflow stack source $(SOURCE))
+	@url=$$($(BIN)/workflow stack source $(SOURCE)) && $(BIN)/workflow run --source-url $$url
 
 test: install  ## the whole suite, on services of its own
 	@$(BIN)/python -m pytest

@@ -172,6 +172,23 @@ def _other_leaf(value: object) -> str:
     raise _WrongStructure
 
 
+def _canonical(document: dict[str, Any]) -> str:
+    objects = [document]
+    leaves: list[Any] = [document.get(key) for key in _TOP_KEYS]
+    for parent, key, keys in _PLAN:
+        node = objects[parent].get(key)
+        if node is None:
+            node = _NO_OBJECT
+        elif type(node) is not dict:
+            raise _WrongStructure
+        objects.append(node)
+        leaves += map(node.get, keys)
+    # a template, because json.dumps of nested dictionaries takes twice as long
+    return _TEMPLATE % tuple(
+        [encode_basestring(v) if type(v) is str else _other_leaf(v) for v in leaves]
+    )
+
+
 def check_document(text: str | None) -> tuple[str | None, str | None]:
     """Decide whether a raw document is fit for the rules: (canonical JSON, json_error).
 
@@ -199,23 +216,9 @@ def check_document(text: str | None) -> tuple[str | None, str | None]:
     if "\\u" in text and (error := _bad_characters(document)):
         return None, error
     try:
-        objects = [document]
-        leaves: list[Any] = [document.get(key) for key in _TOP_KEYS]
-        for parent, key, keys in _PLAN:
-            node = objects[parent].get(key)
-            if node is None:
-                node = _NO_OBJECT
-            elif type(node) is not dict:
-                raise _WrongStructure
-            objects.append(node)
-            leaves += map(node.get, keys)
-        # a template, because json.dumps of nested dictionaries takes twice as long
-        canonical = _TEMPLATE % tuple(
-            [encode_basestring(v) if type(v) is str else _other_leaf(v) for v in leaves]
-        )
+        return _canonical(document), None
     except _WrongStructure:
         return None, "wrong_structure"
-    return canonical, None
 
 
 # ---- Cassandra ---------------------------------------------------------------------------
@@ -276,7 +279,7 @@ class CassandraRawUsers(DataSource):
     def schema(self) -> str:
         return SCHEMA
 
-    def reader(self, schema: object) -> "CassandraRawUsersReader":
+    def reader(self, schema: object) -> "CassandraRawUsersReader":  # noqa: ARG002 - pyspark's
         return CassandraRawUsersReader(dict(self.options))
 
 
@@ -300,8 +303,8 @@ class CassandraRawUsersReader(DataSourceReader):
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         session = _connect(self.options)
         try:
-            query = session.prepare(
-                f"SELECT position, raw_data FROM {self.options['keyspace']}.raw_users "
+            query = session.prepare(  # a keyspace cannot be bound
+                f"SELECT position, raw_data FROM {self.options['keyspace']}.raw_users "  # noqa: S608
                 "WHERE extraction_date = ? AND extraction_id = ? AND bucket = ?"
             )
             query.fetch_size = FETCH_SIZE
@@ -352,7 +355,7 @@ def _batch(rows: list[Any]) -> pa.RecordBatch:
     )
 
 
-def raw_users(
+def raw_users(  # noqa: PLR0913 - one for each option
     spark: "SparkSession",
     *,
     hosts: str,

@@ -17,17 +17,22 @@ if __name__ == "__main__":  # run as a file: make the package around it importab
 
 from spark_apps.session import script_session
 
+AGE_BAND = """
+CASE WHEN age < 18 THEN 'under 18'
+     WHEN age < 25 THEN '18-24'
+     WHEN age < 35 THEN '25-34'
+     WHEN age < 45 THEN '35-44'
+     WHEN age < 55 THEN '45-54'
+     WHEN age < 65 THEN '55-64'
+     WHEN age < 75 THEN '65-74'
+     ELSE '75+' END"""
+
 #: What the users are counted by: dimension, SQL of the member that a user belongs to.
 DIMENSIONS = (
     ("all", "'all'"),
     ("gender", "gender"),
     ("nationality", "nationality"),
-    (
-        "age_band",
-        "CASE WHEN age < 18 THEN 'under 18' WHEN age < 25 THEN '18-24' WHEN age < 35 THEN '25-34'"
-        " WHEN age < 45 THEN '35-44' WHEN age < 55 THEN '45-54' WHEN age < 65 THEN '55-64'"
-        " WHEN age < 75 THEN '65-74' ELSE '75+' END",
-    ),
+    ("age_band", AGE_BAND),
 )
 
 

@@ -54,9 +54,9 @@ USER: dict[str, Any] = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """pyspark in client mode leaves the sockets of every collect() to the garbage collector."""
     for item in items:
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-            if item.callspec.params.get("spark") == "spark":
-                item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
+        callspec = getattr(item, "callspec", None)
+        if callspec and callspec.params.get("spark") == "spark":
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
 
 
 @pytest.fixture(scope="package")

@@ -136,9 +136,11 @@ def _last_line(result: subprocess.CompletedProcess[str]) -> str:
 def test_unreachable_server(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
         remote = f"sc://127.0.0.1:{silent.getsockname()[1]}"
-        line = _last_line(run(COUNT, engine="connect", remote=remote))
+        line = _last_line(
+            run(f"engine.CONNECT_SECONDS = 1; {COUNT}", engine="connect", remote=remote)
+        )
     assert line == (
-        f"workflow.errors.StoreError: No Spark Connect server answers at {remote!r} within 10 s; "
+        f"workflow.errors.StoreError: No Spark Connect server answers at {remote!r} within 1 s; "
         "start one there or correct [spark] remote."
     )
 

@@ -159,6 +159,19 @@ def test_a_service_that_dies_is_named_with_reason_and_log(unstarted: LocalStack)
     assert "heap" in unstarted.status()["cassandra"]["reason"]
 
 
+def test_an_interrupted_up_leaves_nothing_that_down_does_not_stop(unstarted: LocalStack) -> None:
+    with unstarted.start("up") as process:
+        deadline = time.monotonic() + 30
+        while len(processes(unstarted)) < len(SERVICES):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert unstarted.run("down").returncode == 0
+    assert not processes(unstarted)
+
+
 def test_a_foreign_password_file_is_not_overwritten(unstarted: LocalStack) -> None:
     passfile = unstarted.folder / "pgpass"
     passfile.write_text("db.example:5432:*:me:secret\nother.example:5432:*:me:secret\n")

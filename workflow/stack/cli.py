@@ -1,6 +1,7 @@
 """`workflow stack`: start, stop and look at the local stack."""
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,27 @@ def reset(yes: bool) -> None:
         click.confirm(f"Remove all data of the local stack ({folders})?", abort=True)
     lifecycle.reset()
     click.echo("The local stack is down and its data removed.")
+
+
+@main.command()
+@click.argument("wanted", type=click.Choice(["auto", "real", "standin"]), default="auto")
+def source(wanted: str) -> None:
+    """Print the URL for --source-url: the real API if it answers, else the stand-in."""
+    from workflow.stack.source import choose
+
+    url, sentence = choose(wanted)
+    click.echo(sentence, err=True)
+    click.echo(url)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def psql(arguments: tuple[str, ...]) -> None:
+    """Open the warehouse in psql; ARGUMENTS are psql's, for example -c QUERY."""
+    from workflow.stack import place, postgresql
+
+    program = postgresql.client("psql")
+    os.execv(program, [program, postgresql.dsn(place.from_settings()), *arguments])
 
 
 @main.command("lock-jars")

@@ -107,7 +107,10 @@ def status() -> list[ServiceStatus]:
 
 
 def reset(console: Console | None = None) -> None:
-    """`down()`, then remove all data, secrets and logs that the stack made."""
+    """`down()`, then remove all data, secrets and logs that the stack made.
+
+    A lake inside the data folder goes too: without its ledger nothing names its runs.
+    """
     place = from_settings()
     with _locked(place, console or Console(stderr=True)):
         supervisor.stop(place)
@@ -117,6 +120,8 @@ def reset(console: Console | None = None) -> None:
         for name in ("supervisord", *(service.name for service in _services(place))):
             for log in place.logs.glob(f"{name}.log*"):
                 log.unlink()
+        if place.lake is not None and place.lake.is_relative_to(place.data):
+            shutil.rmtree(place.lake, ignore_errors=True)
         shutil.rmtree(place.control)
         for folder in (place.secret.parent, place.data, place.logs):
             with suppress(OSError):  # not empty: somebody else's files are in it

