@@ -58,7 +58,6 @@ def main() -> None:
 
     START alone means that one date; STOP is inclusive.
     """
-    settings.ignore_proxy_on_loopback()
 
 
 main.add_command(stack)

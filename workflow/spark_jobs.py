@@ -36,7 +36,8 @@ def transform(date: datetime.date, extraction_id: uuid.UUID, *, rows: int, outpu
         password_file=cfg.password_file,
         timeout=cfg.timeout,
     )
-    transform_users.transform(raw, date).write.partitionBy("outcome").parquet(output)
+    with engine.failures_explained():
+        transform_users.transform(raw, date).write.partitionBy("outcome").parquet(output)
 
 
 def compute_statistics(users: str, *, output: str) -> None:
@@ -44,8 +45,9 @@ def compute_statistics(users: str, *, output: str) -> None:
     from spark_apps import compute_statistics as app
     from workflow import engine
 
-    clean = engine.session().read.parquet(users).where("outcome = 'clean'")
-    app.compute(clean).coalesce(1).write.parquet(output)
+    with engine.failures_explained():
+        clean = engine.session().read.parquet(users).where("outcome = 'clean'")
+        app.compute(clean).coalesce(1).write.parquet(output)
 
 
 def describe() -> dict[str, str]:

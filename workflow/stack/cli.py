@@ -9,8 +9,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from workflow import settings
-
 # What the commands need is imported in them: it is the extra `stack`, which an installation
 # on a server goes without.
 if TYPE_CHECKING:
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 @click.group(name="stack")
 def main() -> None:
     """The local stack: Cassandra, PostgreSQL, luigid, stand-in API."""
-    settings.ignore_proxy_on_loopback()
 
 
 @main.command()
