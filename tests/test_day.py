@@ -314,3 +314,43 @@ def test_a_killed_day_is_made_whole_by_the_next_run(pipeline: Pipeline) -> None:
     assert ("TransformUsers", "interrupted") in states(pipeline)
     assert states(pipeline).count(("ExtractUsers", "succeeded")) == 1
     assert everything(pipeline)[:3] == undisturbed
+
+
+def test_rerun_runs_a_step_and_what_follows_and_keeps_the_history(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=50)
+    pipeline.day(DATE)
+    before = everything(pipeline)[:3]
+    pipeline.run(
+        "workflow", "rerun", DATE, "--from", "TransformUsers", "--reason", "a new rule",
+        "--local-scheduler",
+    )  # fmt: skip
+    assert states(pipeline)[4:] == [
+        ("TransformUsers", "invalidated"),
+        ("TransformUsers", "succeeded"),
+        ("ComputeStats", "succeeded"),
+        ("LoadUsers", "succeeded"),
+    ]
+    (row,) = pipeline.rows("SELECT * FROM extraction_metadata WHERE state = 'invalidated'")
+    assert row.reason == "a new rule"
+    assert row.requested_by
+    assert everything(pipeline)[:3] == before
+
+
+def test_rerun_can_leave_dates_due(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=20)
+    pipeline.day(DATE)
+    pipeline.run("workflow", "rerun", DATE, "2026-11-21", "--from", "LoadUsers", "--mark-only")
+    assert states(pipeline)[4:] == [("LoadUsers", "invalidated")] * 2
+    pipeline.day(DATE)
+    assert states(pipeline)[-1] == ("LoadUsers", "succeeded")
+
+
+def test_rerun_takes_the_settings_as_options(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=20)
+    pipeline.day(DATE)
+    command = ["workflow", "rerun", DATE, "--from", "ExtractUsers", "--local-scheduler"]
+    pipeline.run(*command, "--source-users-per-day", "0", check=1)
+    assert len(states(pipeline)) == 4
+    pipeline.run(*command, "--source-users-per-day", "30")
+    (row,) = pipeline.rows("SELECT total_users FROM user_statistics_daily")
+    assert row.total_users == 30

@@ -1,13 +1,21 @@
 """The daily batch: `luigi --module workflow RunDaily` finds its tasks here."""
 
-import truststore
+import sys
 
+import truststore
+from luigi.interface import core
+
+from workflow.errors import show_uncaught
 from workflow.settings import ignore_proxy_on_loopback
 from workflow.tasks import ComputeStats, ExtractUsers, LoadUsers, RunDaily, TransformUsers
 
 __all__ = ["ComputeStats", "ExtractUsers", "LoadUsers", "RunDaily", "TransformUsers"]
 
+# what a person can mend is said in a sentence, also where Luigi would print a traceback
+sys.excepthook = show_uncaught
 ignore_proxy_on_loopback()
+# Luigi reads these two from [core], and then warns that nobody reads them
+core.ignore_unconsumed |= {"rpc_retry_attempts", "rpc_retry_wait"}
 # HTTPS trusts what the machine trusts, not what a package once brought: behind a company's
 # own certificate authority nothing else reaches the API
 truststore.inject_into_ssl()

@@ -1,5 +1,6 @@
 """The command line: parse, call, print."""
 
+import contextlib
 import datetime
 import itertools
 import sys
@@ -78,20 +79,64 @@ def init_db() -> None:
     out.print("The schemas of PostgreSQL and Cassandra are up to date.")
 
 
-@main.command(
-    context_settings={"ignore_unknown_options": True},
-    epilog="OPTIONS are Luigi's, settings among them: --source-url URL, --local-scheduler, …",
-)
+_DATES_AND_LUIGIS_OPTIONS: dict[str, Any] = {
+    "context_settings": {"ignore_unknown_options": True},
+    "epilog": "OPTIONS are Luigi's, settings among them: --source-url URL, --local-scheduler, …",
+}
+
+
+@main.command(**_DATES_AND_LUIGIS_OPTIONS)
 @click.argument(
     "arguments", nargs=-1, type=click.UNPROCESSED, metavar="[START [STOP]] [OPTIONS]..."
 )
 @click.pass_context
 def run(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     """Run the dates that are due, today (UTC) by default, and show what came of them."""
+    _run_due(*_dates_and_options(ctx, arguments))
+
+
+@main.command(**_DATES_AND_LUIGIS_OPTIONS)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="START [STOP] [OPTIONS]...")
+@click.option(
+    "--from",
+    "step",
+    required=True,
+    type=click.Choice([step.__name__ for step in STEPS]),
+    help="The step to run again; what follows it is run too.",
+)
+@click.option("--reason", help="Why; it stands in the ledger.")
+@click.option("--mark-only", is_flag=True, help="Leave it due for the next run.")
+@click.pass_context
+def rerun(
+    ctx: click.Context, arguments: tuple[str, ...], step: str, reason: str | None, mark_only: bool
+) -> None:
+    """Run a step of a date, and what follows it, again. Old runs stay in the ledger."""
+    if not arguments or arguments[0].startswith("-"):
+        raise click.UsageError("Which date? Write it first: workflow rerun 2026-11-20 …", ctx)
     dates, options = _dates_and_options(ctx, arguments)
+    with _options(options):
+        settings.check()
+        version = logic_versions()[step]
+        ledger.invalidate(step, dates, logic_version=version, reason=reason)
+    out.print(f"{step} and what follows it is due on {_number(dates)}.")
+    if not mark_only:
+        _run_due(dates, options)
+
+
+def _options(options: list[str]) -> contextlib.AbstractContextManager[CmdlineParser]:
+    """The settings' options hold inside, as they do in a Luigi process that gets them."""
+    return CmdlineParser.global_instance(["--module", "workflow", "RunDaily", *options])
+
+
+def _number(dates: list[datetime.date]) -> str:
+    return str(dates[0]) if len(dates) == 1 else f"{len(dates)} dates"
+
+
+def _run_due(dates: list[datetime.date], options: list[str]) -> None:
+    """Run Luigi, then ask the ledger. Exits with status 1 if a date is still due."""
     for chunk in (dates[n : n + RANGE_CHUNK] for n in range(0, len(dates), RANGE_CHUNK)):
         _luigi(chunk[0], chunk[-1], options)
-    with CmdlineParser.global_instance(["--module", "workflow", "RunDaily", *options]):
+    with _options(options):
         current = ledger.current_runs(logic_versions(), dates[0], dates[-1])
         due = [date for date in dates if (date, "LoadUsers") not in current]
         if len(dates) == 1 and not due:

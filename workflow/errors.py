@@ -13,8 +13,14 @@ wrong, where, and what to do; it is the only thing that a person sees of it.
     └── StackError         the local stack cannot be started or stopped
 """
 
+import configparser
 import logging
+import sys
+from types import TracebackType
 from typing import Any
+
+from luigi.rpc import RPCError
+from luigi.task_register import TaskClassException
 
 
 class WorkflowError(Exception):
@@ -49,11 +55,54 @@ class StackError(WorkflowError):
     """A service of the local stack cannot be started, found or stopped."""
 
 
+def innermost(error: BaseException) -> BaseException:
+    """The first cause of an error, without the chain of wrappers around it."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return error
+
+
+def sentence_of(error: BaseException | None) -> str | None:
+    """The sentence to show for an error, or None where only a traceback helps.
+
+    Beside our own errors these are Luigi's that a person causes from outside: a task that
+    does not exist, a luigid that does not answer, a config file that cannot be read.
+    """
+    if isinstance(error, WorkflowError):
+        return str(error)
+    if isinstance(error, TaskClassException):
+        problem, *names = str(error).split("\n")
+        return f"{problem} {' or '.join(names)}?" if names else problem
+    if isinstance(error, RPCError):
+        reason = innermost(error.sub_exception or error)
+        return (
+            f"luigid does not answer ({reason}); start it with `workflow stack up`, correct "
+            "[core] scheduler_host and scheduler_port, or pass --local-scheduler."
+        )
+    while error is not None:
+        if isinstance(error, configparser.Error):
+            return f"luigi.cfg or the file that LUIGI_CONFIG_PATH names: {error}."
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def show_uncaught(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """A `sys.excepthook` that prints the sentence where there is one."""
+    sentence = sentence_of(error)
+    if sentence is None:
+        sys.__excepthook__(kind, error, traceback)
+    else:
+        print(f"Error: {sentence}", file=sys.stderr)
+
+
 class SentenceFormatter(logging.Formatter):
-    """Logs an error of ours as its sentence; every other exception keeps its traceback."""
+    """Logs an error as its sentence where it has one, else with its traceback."""
 
     def formatException(self, ei: Any) -> str:
-        """The sentence of a WorkflowError, else the traceback."""
-        if isinstance(ei[1], WorkflowError):
-            return f"{type(ei[1]).__name__}: {ei[1]}"
-        return super().formatException(ei)
+        """The sentence, the traceback, or nothing where Luigi logs that there is no error."""
+        if ei[1] is None:
+            return ""
+        sentence = sentence_of(ei[1])
+        return super().formatException(ei) if sentence is None else f"Error: {sentence}"

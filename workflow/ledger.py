@@ -118,6 +118,34 @@ def history(date: datetime.date) -> list[Run]:
     return _runs(fetch_once(_SQL.history, date=date))
 
 
+def invalidate(
+    job: str, dates: Sequence[datetime.date], *, logic_version: int, reason: str | None
+) -> None:
+    """Make a step of some dates due, and with it all that follows; old runs stay as history."""
+    with connect("workflow rerun") as connection, transaction(connection) as cursor:
+        for date in dates:
+            cursor.execute(
+                _SQL.invalidate,
+                {
+                    "run_id": uuid.uuid4(),
+                    "job": job,
+                    "date": date,
+                    "logic_version": logic_version,
+                    "reason": reason,
+                    **_requester(),
+                },
+            )
+
+
+def _requester() -> dict[str, object]:
+    """Who asks for a ledger row, and from where."""
+    return {
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "requested_by": getpass.getuser(),
+    }
+
+
 class Attempt:
     """A row `running` in the ledger, until it is published or ended otherwise."""
 
@@ -240,10 +268,8 @@ class Lease:
                     "inputs": [run.run_id for run in inputs],
                     "logic_version": logic_version,
                     "rows_in": rows_in,
-                    "host": socket.gethostname(),
-                    "process": os.getpid(),
-                    "requested_by": getpass.getuser(),
                     "details": Json(details),
+                    **_requester(),
                 },
             )
         try:

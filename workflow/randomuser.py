@@ -22,7 +22,7 @@ import tenacity
 import urllib3
 
 from workflow import pacing
-from workflow.errors import SourceError
+from workflow.errors import SourceError, innermost
 from workflow.settings import api_version, source
 
 log = logging.getLogger(__name__)
@@ -279,7 +279,7 @@ class Client:
         except (requests.Timeout, urllib3.exceptions.TimeoutError) as exc:
             raise _NotYet("none in time") from exc
         except (requests.RequestException, urllib3.exceptions.HTTPError) as exc:
-            raise _NotYet(f"no answer ({_cause(exc)})") from exc
+            raise _NotYet(f"no answer ({str(innermost(exc))[:200]})") from exc
 
     def _check_status(self, response: requests.Response) -> None:
         if response.status_code == 200:
@@ -309,10 +309,3 @@ def _error_text(body: bytes) -> str | None:
     except (AttributeError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     return str(error)[:200] if error else None
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason of a requests error, without its chain of wrappers."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
-    return str(error)[:200]

@@ -184,11 +184,25 @@ def _require_readable(section: type[luigi.Config]) -> None:
         try:
             parameter.task_value(section.__name__, key)
         except Exception as exc:  # Luigi raises whatever the parameter's parser raised
-            reason = exc.__cause__ or exc.__context__ or exc
+            reason = str(exc.__cause__ or exc).rstrip(".")
             raise SettingsError(
                 f"[{section.__name__}] {key} in luigi.cfg or --{section.__name__}-"
                 f"{key.replace('_', '-')} cannot be read: {reason}."
             ) from exc
+
+
+def _require_files() -> None:
+    """Luigi goes on without a config file, and then ends with status 0 whatever happens."""
+    override = os.environ.get("LUIGI_CONFIG_PATH")
+    _require(
+        not override or Path(override).is_file(),
+        f"LUIGI_CONFIG_PATH = {override} is not a file; correct it or unset it.",
+    )
+    _require(
+        get_config().has_option("retcode", "task_failed"),
+        f"There is no luigi.cfg in {Path.cwd()}, or it has no [retcode] task_failed; "
+        "run the command from the project's root.",
+    )
 
 
 def check() -> None:
@@ -199,6 +213,7 @@ def check() -> None:
 
     Raises SettingsError.
     """
+    _require_files()
     config = get_config()
     ours = {cls.__name__: {name for name, _ in cls.get_params()} for cls in SECTIONS}
     for name in config.sections():

@@ -58,3 +58,11 @@ RETURNING seq;
 UPDATE extraction_metadata
 SET state = %(state)s, finished_at = clock_timestamp(), error = %(error)s
 WHERE run_id = %(run_id)s AND state = 'running';
+
+-- name: invalidate
+INSERT INTO extraction_metadata
+    (run_id, job, partition_date, state, logic_version, finished_at,
+     host, process, requested_by, reason)
+VALUES
+    (%(run_id)s, %(job)s, %(date)s, 'invalidated', %(logic_version)s, clock_timestamp(),
+     %(host)s, %(process)s, %(requested_by)s, %(reason)s);
