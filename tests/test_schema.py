@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import PROJECT, Pipeline
-from workflow import schema
+from workflow import init_db, schema
 from workflow.errors import SchemaError
 
 
@@ -30,7 +30,7 @@ def keyspace(pipeline: Pipeline, cassandra: Any) -> Iterator[str]:
 
 def apply() -> list[str]:
     said: list[str] = []
-    schema.apply(said.append)
+    init_db.apply(said.append)
     return said
 
 

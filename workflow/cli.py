@@ -13,7 +13,7 @@ from luigi.retcodes import run_with_retcodes
 from rich.console import Console
 from rich.table import Table
 
-from workflow import ledger, raw_store, schema, settings, verify, warehouse
+from workflow import init_db, ledger, raw_store, settings, verify, warehouse
 from workflow.errors import SettingsError, WorkflowError
 from workflow.ledger import Run
 from workflow.stack.cli import main as stack
@@ -72,10 +72,10 @@ def _last(start: datetime.date, stop: datetime.date | None) -> datetime.date:
 
 
 @main.command("init-db")
-def init_db() -> None:
+def init_db_command() -> None:
     """Create or update the schemas of PostgreSQL and Cassandra."""
     settings.check()
-    schema.apply(out.print)
+    init_db.apply(out.print)
     out.print("The schemas of PostgreSQL and Cassandra are up to date.")
 
 

@@ -26,7 +26,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extras import Json
 
-from workflow import sql
+from workflow import schema, sql
 from workflow.errors import DataError, LeaseError, WorkflowError
 from workflow.postgres import (
     Connection,
@@ -288,7 +288,8 @@ def lease(job: str, date: datetime.date) -> Iterator[Lease]:
 
     Rows that an earlier holder left as `running` become `interrupted`.
 
-    Raises LeaseError, which names the holder, when the wait was in vain; StoreError.
+    Raises LeaseError, which names the holder, when the wait was in vain; SchemaError when the
+    database is not of this version; StoreError.
     """
     wait = lease_settings().wait
     name = f"{job} {date} on {socket.gethostname()[:24]}, process {os.getpid()}"
@@ -297,6 +298,8 @@ def lease(job: str, date: datetime.date) -> Iterator[Lease]:
         with transaction(connection) as cursor:
             # the lease's session may wait for the lease, and then for the work
             cursor.execute("SET statement_timeout = 0; SET idle_session_timeout = 0")
+            applied = fetch(cursor, _SQL.schema_migrations, {})
+            schema.require("PostgreSQL", {row.name: row.sha256 for row in applied})
             held = fetch(cursor, _SQL.try_lease, key)[0].held
         if not held:
             _wait_for_lease(connection, key, wait)

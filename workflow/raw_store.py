@@ -41,7 +41,7 @@ from cassandra.concurrent import execute_concurrent
 from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
 from cassandra.query import BatchStatement, BatchType, named_tuple_factory
 
-from workflow import sql
+from workflow import schema, sql
 from workflow.errors import DataError, SchemaError, StoreError
 from workflow.randomuser import Extraction, Page
 from workflow.settings import cassandra, read_secret
@@ -164,6 +164,12 @@ def connect() -> Iterator[Session]:
             yield session
         finally:
             cluster.shutdown()
+
+
+def require_schema(session: Session) -> None:
+    """Raises SchemaError unless the keyspace has the schema of this version of the code."""
+    statement = sql.load("raw_store.cql").schema_migrations.format(keyspace=cassandra().keyspace)
+    schema.require("Cassandra", {row.name: row.sha256 for row in session.execute(statement)})
 
 
 @contextlib.contextmanager

@@ -104,14 +104,12 @@ class Step(Dated):
                     "run the date again."
                 )
             outcome = self.work(held, *found)
-            log.info(
-                "%s %s: %s in, %s out, %s rejected",
-                self.task_family,
-                self.date,
-                f"{outcome.rows_in:,}",
-                f"{outcome.rows_out:,}",
-                f"{outcome.rows_rejected:,}",
+            counts = (
+                f"{outcome.rows_in:,} in, {outcome.rows_out:,} out, "
+                f"{outcome.rows_rejected:,} rejected"
             )
+            self.tell(counts, 100)
+            log.info("%s %s: %s", self.task_family, self.date, counts)
 
     def work(self, held: Lease, *inputs: Run) -> Outcome:
         """Do the step and publish it. `inputs` are the current runs of `requires()`."""
@@ -146,6 +144,7 @@ class ExtractUsers(Step):
             raw_store.connect() as session,
             randomuser.Client(extraction) as client,
         ):
+            raw_store.require_schema(session)
             store = raw_store.RawStore(session, self.date, extraction_id)
             stored = store.pages()
             missing = [n for n in range(1, extraction.pages + 1) if n not in stored]

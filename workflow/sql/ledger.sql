@@ -16,6 +16,9 @@ SELECT * FROM extraction_metadata
 WHERE partition_date = %(date)s AND job = %(job)s
 ORDER BY seq DESC LIMIT 1;
 
+-- name: schema_migrations
+SELECT name, sha256 FROM schema_migrations;
+
 -- name: try_lease
 SELECT pg_try_advisory_lock(hashtext(%(job)s), %(date)s::date - date '2000-01-01') AS held;
 
