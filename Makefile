@@ -44,6 +44,9 @@ lint: install  ## formatting, lint, types, import direction
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+errors: install  ## write docs/errors.md from the sentences that the tests see
+	@$(BIN)/python -m pytest --write-errors
+
 bench: install  ## how long a new date takes, whole process
 	@$(BIN)/python benchmarks/day.py
 

@@ -339,7 +339,7 @@ class CassandraRawUsersReader(DataSourceReader):
             raise RawRowsError(
                 f"Bucket {bucket} of extraction {extraction} of {day} in Cassandra lost "
                 f"{len(expected) - held:,} of its {len(expected):,} rows and holds {foreign:,} "
-                f"that do not belong there; extract {day} again."
+                f"that do not belong there; `workflow rerun {day} --from ExtractUsers`."
             )
 
 

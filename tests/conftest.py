@@ -25,12 +25,41 @@ import psycopg2.extras
 import pytest
 from luigi.configuration import LuigiConfigParser
 
+from tests import sentences
 from workflow import raw_store, settings
 
 PROJECT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
 Config = dict[str, dict[str, str]]
+
+
+sentence = sentences.sentence  # a fixture
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-errors", action="store_true", help="write docs/errors.md from this run"
+    )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hold docs/errors.md against the sentences that the tests have seen."""
+    if session.exitstatus != pytest.ExitCode.OK:
+        return
+    whole = session.testscollected == len(session.items) and not any(
+        (
+            session.config.option.keyword,
+            session.config.option.markexpr,
+            session.config.args_source != pytest.Config.ArgsSource.TESTPATHS,
+        )
+    )
+    problem = sentences.finish(session.config, whole)
+    if problem:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(f"\n{problem}", red=True)
 
 
 def pytest_report_header() -> list[str]:

@@ -42,13 +42,14 @@ def _open(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
 
 
 class ParquetRun:
-    """One Parquet run, read with pyarrow.
+    """One Parquet run of a job and date, read with pyarrow.
 
     Raises StoreError from every method when the run or a part of it is gone.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, job: str, date: datetime.date) -> None:
         self.url = url
+        self._made_by = f"{date} --from {job}"
         self._fs, self._path = _open(url)
 
     def _files(self, folder: str = "") -> list[pyarrow.fs.FileInfo]:
@@ -91,5 +92,5 @@ class ParquetRun:
         except (OSError, pa.ArrowException) as exc:
             raise StoreError(
                 f"The Parquet run {self.url} cannot be read ({exc}); "
-                "if it was deleted, make it again from its step on."
+                f"`workflow rerun {self._made_by}` makes it again."
             ) from exc

@@ -57,6 +57,11 @@ def translated_errors() -> Iterator[None]:
             f"({first_line(exc)}); run `workflow init-db`."
         ) from exc
     except psycopg2.Error as exc:
+        if "authentication failed" in str(exc):
+            raise StoreError(
+                f"PostgreSQL {address()} refuses our user or password ({first_line(exc)}); "
+                "check [postgres] user and passfile."
+            ) from exc
         raise StoreError(
             f"PostgreSQL {address()}: {first_line(exc)}. "
             "Is it running? `workflow stack status` shows the local one."

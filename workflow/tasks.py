@@ -115,6 +115,9 @@ class Step(Dated):
         """Do the step and publish it. `inputs` are the current runs of `requires()`."""
         raise NotImplementedError
 
+    def _parquet(self, url: str) -> lake.ParquetRun:
+        return lake.ParquetRun(url, job=self.task_family, date=self.date)
+
     def tell(self, message: str, percent: int) -> None:
         """Show in the visualiser how far the step is."""
         self.set_status_message(message)  # type: ignore[misc]  # Luigi sets both during run()
@@ -203,7 +206,7 @@ class TransformUsers(Step):
             url = lake.run_url("transform_users", self.date, attempt.run_id)
             self.tell(f"transforming {extract.rows_out:,} documents into {url}", 10)
             spark_jobs.transform(self.date, extraction_id, rows=extract.rows_out or 0, output=url)
-            run = lake.ParquetRun(url)
+            run = self._parquet(url)
             clean, rejected = run.rows(CLEAN), run.rows(REJECTED)
             self._refuse_too_many_rejects(run, rejected, clean + rejected)
             return attempt.publish(
@@ -255,10 +258,11 @@ class ComputeStats(Step):
             rows_in=users,
             details=spark_jobs.describe(),
         ) as attempt:
+            _published(transform).rows()  # a run that is gone is told in our words
             url = lake.run_url("compute_stats", self.date, attempt.run_id)
             self.tell(f"statistics of {users:,} users into {url}", 10)
             spark_jobs.compute_statistics(transform.details["url"], output=url)
-            run = lake.ParquetRun(url)
+            run = self._parquet(url)
             counted = Counter[str]()
             for batch in run.batches(["dimension", "users"]):
                 for row in batch.to_pylist():
@@ -301,8 +305,9 @@ class LoadUsers(Step):
             )
 
     def _load(self, cursor: Cursor, transform: Run, statistics: Run) -> Outcome:
-        users = lake.ParquetRun(transform.details["url"])
-        figures = lake.ParquetRun(statistics.details["url"])
+        users, figures = _published(transform), _published(statistics)
+        for parquet in (users, figures):
+            parquet.rows()  # inside COPY, psycopg2 would wrap what is raised
         held = warehouse.replace_day(
             cursor,
             self.date,
@@ -318,8 +323,8 @@ class LoadUsers(Step):
             if held[table] != expected:
                 raise StoreError(
                     f"{table} of {self.date} would hold {held[table]:,} rows instead of "
-                    f"{expected:,}; nothing was published. A Parquet run is damaged: run the date "
-                    "again from TransformUsers on."
+                    f"{expected:,}; nothing was published. A Parquet run is damaged: "
+                    f"`workflow rerun {self.date} --from TransformUsers`."
                 )
         return Outcome(
             rows_in=(transform.rows_out or 0) + (transform.rows_rejected or 0),
@@ -345,6 +350,11 @@ class RunDaily(Dated, luigi.WrapperTask):
         with sentence_instead_of_traceback():
             current = current_runs(logic_versions(), min(dates), max(dates))
         return [date for date in dates if (date, "LoadUsers") in current]
+
+
+def _published(run: Run) -> lake.ParquetRun:
+    """The Parquet run that a ledger row names."""
+    return lake.ParquetRun(run.details["url"], job=run.job, date=run.partition_date)
 
 
 STEPS: tuple[type[Step], ...] = (ExtractUsers, TransformUsers, ComputeStats, LoadUsers)

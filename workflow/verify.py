@@ -68,7 +68,7 @@ def _raw_problems(session: Session, run: Run) -> tuple[int, list[str]]:
     if manifest is None:
         sentence = (
             f"Cassandra has no extraction {extraction_id}, which the ledger names; "
-            f"extract {run.partition_date} again."
+            f"`workflow rerun {run.partition_date} --from ExtractUsers`."
         )
         return 0, [sentence]
     pages = store.pages()
@@ -104,7 +104,7 @@ def _raw_problems(session: Session, run: Run) -> tuple[int, list[str]]:
 
 
 def _parquet_problems(run: Run) -> list[str]:
-    parquet = lake.ParquetRun(run.details["url"])
+    parquet = lake.ParquetRun(run.details["url"], job=run.job, date=run.partition_date)
     expected = (
         (run.rows_out or 0) + (run.rows_rejected or 0)
         if run.job == "TransformUsers"

@@ -1,0 +1,219 @@
+"""Bad input from everywhere but the API: one sentence, a status, and nothing half published."""
+
+import datetime
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Pipeline, write_config
+
+DATE = datetime.date(2026, 11, 20)
+TABLES = ("users", "rejected_users", "user_statistics", "extraction_metadata")
+
+Keep = Callable[[str, str, str], str]
+
+
+def contents(pipeline: Pipeline) -> list[list[Any]]:
+    return [pipeline.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in TABLES]
+
+
+SETTINGS: dict[str, tuple[str, str, str]] = {
+    "an unknown engine": ("spark", "engine", "flink"),
+    "an unknown section": ("sourec", "url", "x"),
+    "an unknown key in a section": ("source", "users_a_day", "5"),
+    "no users per day": ("source", "users_per_day", "0"),
+    "fewer than no users per day": ("source", "users_per_day", "-1"),
+    "far too many users per day": ("source", "users_per_day", "1000000000"),
+    "users per day that are no number": ("source", "users_per_day", "many"),
+    "pages larger than the API gives": ("source", "page_size", "5001"),
+    "a URL that is none": ("source", "url", "randomuser.me"),
+    "a URL without the API's version": ("source", "url", "https://randomuser.me/api/"),
+    "an environment variable that is not set": ("source", "url", "${NOT_SET}"),
+    "the same in one of Luigi's own sections": ("core", "scheduler_host", "${NOT_SET}"),
+    "no password file for PostgreSQL": ("postgres", "passfile", "nowhere/pgpass"),
+    "engine connect without an address": ("spark", "engine", "connect"),
+}
+
+
+@pytest.mark.parametrize("wrong", SETTINGS)
+def test_settings(pipeline: Pipeline, sentence: Keep, wrong: str) -> None:
+    section, key, value = SETTINGS[wrong]
+    config = {name: dict(values) for name, values in pipeline.config.items()}
+    config.setdefault(section, {})[key] = value
+    good = pipeline.config_path.read_text()
+    write_config(pipeline.config_path, config)
+    done = pipeline.day(DATE, check=None)
+    pipeline.config_path.write_text(good)
+    assert done.returncode != 0
+    sentence("Settings", wrong, done.stderr)
+    assert contents(pipeline) == [[], [], [], []]
+
+
+def test_a_settings_file_that_is_not_there(pipeline: Pipeline, sentence: Keep) -> None:
+    done = pipeline.run("workflow", "status", check=1, env={"LUIGI_CONFIG_PATH": "nowhere.cfg"})
+    sentence("Settings", "LUIGI_CONFIG_PATH that names no file", done.stderr)
+
+
+COMMANDS: dict[str, list[str]] = {
+    "a date that the calendar has not": [
+        "luigi", "--module", "workflow", "RunDaily", "--local-scheduler", "--date", "2026-02-30",
+    ],
+    "a date in the future": [
+        "luigi", "--module", "workflow", "RunDaily", "--local-scheduler", "--date", "2999-01-01",
+    ],
+    "a task that there is not": ["luigi", "--module", "workflow", "RunDialy"],
+    "a luigid that does not answer": [
+        "luigi", "--module", "workflow", "RunDaily", "--scheduler-port", "9",
+    ],
+    "a reversed range": ["workflow", "run", "2026-11-20", "2026-11-19"],
+    "three dates": ["workflow", "run", "2026-11-18", "2026-11-19", "2026-11-20"],
+    "a step that there is not": ["workflow", "rerun", "2026-11-20", "--from", "Extract"],
+    "a rerun of no date": ["workflow", "rerun", "--from", "LoadUsers"],
+    "a date that is none": ["workflow", "verify", "yesterday"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", COMMANDS)
+def test_command_line(pipeline: Pipeline, sentence: Keep, wrong: str) -> None:
+    done = pipeline.run(*COMMANDS[wrong], check=None)
+    assert done.returncode != 0
+    sentence("Command line", wrong, done.stderr)
+    assert contents(pipeline) == [[], [], [], []]
+
+
+def test_postgresql_is_down(pipeline: Pipeline, sentence: Keep) -> None:
+    done = pipeline.day(DATE, "--postgres-port", "9", check=None)
+    assert done.returncode != 0
+    sentence("Stores", "PostgreSQL does not answer", done.stderr)
+
+
+def test_postgresql_refuses_the_password(
+    pipeline: Pipeline, sentence: Keep, tmp_path: Path
+) -> None:
+    passfile = tmp_path / "pgpass"
+    passfile.write_text("*:*:*:*:wrong")
+    passfile.chmod(0o600)
+    done = pipeline.day(DATE, "--postgres-passfile", str(passfile), check=None)
+    assert done.returncode != 0
+    sentence("Stores", "PostgreSQL refuses the password", done.stderr)
+
+
+def test_cassandra_is_down(pipeline: Pipeline, sentence: Keep) -> None:
+    done = pipeline.day(DATE, "--cassandra-port", "9", check=None)
+    assert done.returncode != 0
+    sentence("Stores", "Cassandra does not answer", done.stderr)
+    assert contents(pipeline)[:3] == [[], [], []]
+
+
+def test_a_schema_is_missing(pipeline: Pipeline, sentence: Keep) -> None:
+    done = pipeline.day(DATE, "--cassandra-keyspace", "nowhere", check=None)
+    sentence("Stores", "Cassandra has no schema", done.stderr)
+    pipeline.rows("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    done = pipeline.day(DATE, check=None)
+    assert done.returncode != 0
+    sentence("Stores", "PostgreSQL has no schema", done.stderr)
+
+
+def test_a_schema_is_old_or_newer(pipeline: Pipeline, sentence: Keep) -> None:
+    pipeline.rows("INSERT INTO schema_migrations (name, sha256) VALUES ('999_next.sql', 'x')")
+    done = pipeline.day(DATE, check=None)
+    assert done.returncode != 0
+    sentence("Stores", "PostgreSQL's schema is newer than the code", done.stderr)
+    pipeline.rows("DELETE FROM schema_migrations WHERE name ~ '999|003'")
+    sentence("Stores", "PostgreSQL's schema is old", pipeline.day(DATE, check=None).stderr)
+    assert contents(pipeline) == [[], [], [], []]
+
+
+@pytest.fixture
+def extracted(pipeline: Pipeline) -> tuple[Pipeline, uuid.UUID]:
+    """A pipeline whose date is extracted and nothing more."""
+    pipeline.set("source", users_per_day=40)
+    pipeline.run(
+        "luigi", "--module", "workflow", "ExtractUsers", "--date", str(DATE), "--local-scheduler"
+    )
+    (run,) = pipeline.rows("SELECT details FROM extraction_metadata")
+    return pipeline, uuid.UUID(run.details["extraction_id"])
+
+
+KEY = "WHERE extraction_date = %s AND extraction_id = %s"
+
+
+def test_a_raw_row_that_is_not_json_is_a_reject(
+    extracted: tuple[Pipeline, uuid.UUID], cassandra: Any, sentence: Keep
+) -> None:
+    pipeline, extraction_id = extracted
+    cassandra.execute(
+        f"UPDATE batch_keyspace.raw_users SET raw_data = '{{''a'': 1}}' {KEY} "
+        "AND bucket = 0 AND position = 7",
+        (DATE, extraction_id),
+    )
+    pipeline.set("rules", rejected_percent_max=1)
+    done = pipeline.day(DATE, check=None)
+    assert done.returncode != 0
+    sentence("Stores", "too many raw rows break a rule", done.stderr)
+    assert contents(pipeline)[:3] == [[], [], []]
+    pipeline.set("rules", rejected_percent_max=5)
+    pipeline.day(DATE)
+    (row,) = pipeline.rows("SELECT * FROM rejected_users")
+    assert (row.position, row.user_id, row.reasons) == (7, None, ["invalid_json"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "statement"),
+    [
+        ("an extraction lost a bucket", f"raw_users {KEY} AND bucket = 0"),
+        ("an extraction lost a row", f"raw_users {KEY} AND bucket = 0 AND position = 39"),
+    ],
+)
+def test_an_extraction_that_lost_rows(
+    extracted: tuple[Pipeline, uuid.UUID],
+    cassandra: Any,
+    sentence: Keep,
+    wrong: str,
+    statement: str,
+) -> None:
+    pipeline, extraction_id = extracted
+    cassandra.execute(f"DELETE FROM batch_keyspace.{statement}", (DATE, extraction_id))
+    done = pipeline.day(DATE, check=None)
+    assert done.returncode != 0
+    sentence("Stores", wrong, done.stderr)
+    assert contents(pipeline)[:3] == [[], [], []]
+    pipeline.run("workflow", "rerun", str(DATE), "--from", "ExtractUsers", "--local-scheduler")
+
+
+def test_an_extraction_that_cassandra_no_longer_has(
+    extracted: tuple[Pipeline, uuid.UUID], cassandra: Any, sentence: Keep
+) -> None:
+    pipeline, extraction_id = extracted
+    for table in ("raw_users", "extraction_pages", "extraction_metadata"):
+        bucket = " AND bucket = 0" if table == "raw_users" else ""
+        cassandra.execute(
+            f"DELETE FROM batch_keyspace.{table} {KEY}{bucket}", (DATE, extraction_id)
+        )
+    done = pipeline.day(DATE, check=None)
+    assert done.returncode != 0
+    sentence("Stores", "Cassandra no longer has an extraction", done.stderr)
+    assert contents(pipeline)[:3] == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("job", "due"), [("TransformUsers", "ComputeStats"), ("ComputeStats", "LoadUsers")]
+)
+def test_a_parquet_run_was_deleted(pipeline: Pipeline, sentence: Keep, job: str, due: str) -> None:
+    pipeline.set("source", users_per_day=20)
+    pipeline.day(DATE)
+    before = contents(pipeline)[:3]
+    (run,) = pipeline.rows("SELECT details FROM extraction_metadata WHERE job = %s", job)
+    shutil.rmtree(run.details["url"])
+    done = pipeline.run("workflow", "rerun", str(DATE), "--from", due, "--local-scheduler", check=1)
+    sentence(
+        "Stores", f"the Parquet run of {job} was deleted", done.stderr.rpartition("\nError")[0]
+    )
+    assert contents(pipeline)[:3] == before
+    pipeline.run("workflow", "rerun", str(DATE), "--from", job, "--local-scheduler")
+    pipeline.run("workflow", "verify")
+    assert contents(pipeline)[:3] == before
