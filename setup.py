@@ -20,7 +20,7 @@ setup(
     package_dir={"workflow.config": "config", "workflow.db_init": "db-init"},
     package_data={
         "workflow": ["py.typed"],
-        "workflow.sql": ["*.sql"],
+        "workflow.sql": ["*.sql", "*.cql"],
         "workflow.config": ["*"],
         "workflow.db_init": ["cassandra/*.cql", "postgresql/*.sql"],
     },

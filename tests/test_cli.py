@@ -41,6 +41,7 @@ TOMORROW = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=
         (["run", "2026-11-20", "2026-11-19"], "is reversed; write the earlier first"),
         (["run", "2026-11-18", "2026-11-19", "2026-11-20"], "at most START and STOP"),
         (["verify", "2026-11-20", "2026-11-19"], "is reversed; write the earlier first"),
+        (["run", "--date", "2026-11-20"], "Write the dates first and without --date"),
         (["verify", "x"], "'x' is not a date"),
         (["status", "x"], "'x' is not a date"),
     ],

@@ -52,6 +52,14 @@ def test_applied_once_and_recorded(pipeline: Pipeline, keyspace: str, cassandra:
     }  # fmt: skip
 
 
+def test_replication_is_a_setting(pipeline: Pipeline, keyspace: str) -> None:
+    apply()
+    pipeline.set("cassandra", replication="{'class': 'NetworkTopologyStrategy', 'datacenter1': 1}")
+    (said,) = apply()
+    assert "replication of schema_test is now" in said
+    assert apply() == []
+
+
 def test_a_new_file_is_applied_alone(pipeline: Pipeline, db_init: Path) -> None:
     (db_init / "postgresql/900_more.sql").write_text("CREATE TABLE more (); -- 50% of nothing")
     assert apply() == ["postgresql/900_more.sql: applied"]

@@ -58,6 +58,11 @@ CHANGES = {
         raw(f"DELETE FROM batch_keyspace.raw_users {WHERE} AND bucket = 0 AND position = 30"),
         "the document at position 30 is missing",
     ),
+    "a document too many": (
+        raw(f"UPDATE batch_keyspace.raw_users SET raw_data = '{{}}' {WHERE} "
+            "AND bucket = 0 AND position = 50"),
+        "holds 51 documents instead of 50",
+    ),
     "the last document lost": (
         raw(f"DELETE FROM batch_keyspace.raw_users {WHERE} AND bucket = 0 AND position = 49"),
         "holds 49 documents instead of 50",
@@ -116,6 +121,10 @@ def test_every_change_is_found(day: Pipeline, cassandra: Any, tmp_path: Path) ->
         for table in tables:
             day.rows(f"TRUNCATE {table}; INSERT INTO {table} TABLE saved_{table}")
         shutil.copytree(backup, tmp_path / "lake", dirs_exist_ok=True)
+        cassandra.execute(
+            f"DELETE FROM batch_keyspace.raw_users {WHERE} AND bucket = 0 AND position = 50",
+            (DATE, extraction_id),
+        )
         restore(cassandra, before)
     assert store.manifest() is not None
     day.run("workflow", "verify")
@@ -160,3 +169,24 @@ def test_rows_of_a_date_that_was_never_loaded(pipeline: Pipeline) -> None:
 def test_an_empty_ledger_and_a_date_that_it_does_not_know(pipeline: Pipeline) -> None:
     for command in (["verify"], ["verify", "2026-11-20"]):
         assert "nothing to verify" in pipeline.run("workflow", *command).stdout
+
+
+def test_a_date_that_is_partly_due_is_not_called_ok(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=20)
+    pipeline.day(DATE)
+    pipeline.set("source", users_per_day=30)
+    pipeline.run("workflow", "rerun", str(DATE), "--from", "ExtractUsers", "--mark-only")
+    pipeline.run(
+        "luigi", "--module", "workflow", "ExtractUsers", "--date", str(DATE), "--local-scheduler"
+    )
+    shown = pipeline.run("workflow", "verify").stdout
+    assert "2026-11-20  due     30 raw | 20 users + 0 rejected" in shown
+    assert "due: TransformUsers, ComputeStats, LoadUsers" in shown
+
+
+def test_a_stray_file_in_the_lake_does_no_harm(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=20)
+    pipeline.day(DATE)
+    folder = Path(pipeline.config["lake"]["url"]) / f"transform_users/partition_date={DATE}"
+    (folder / ".DS_Store").touch()
+    pipeline.run("workflow", "verify")

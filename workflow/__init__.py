@@ -1,11 +1,14 @@
 """The daily batch: `luigi --module workflow RunDaily` finds its tasks here."""
 
 import sys
+from pathlib import Path
 
 import truststore
+from luigi.configuration import get_config
 from luigi.interface import core
 
 from workflow.errors import show_uncaught
+from workflow.resources import resource
 from workflow.settings import ignore_proxy_on_loopback
 from workflow.tasks import ComputeStats, ExtractUsers, LoadUsers, RunDaily, TransformUsers
 
@@ -14,6 +17,9 @@ __all__ = ["ComputeStats", "ExtractUsers", "LoadUsers", "RunDaily", "TransformUs
 # what a person can mend is said in a sentence, also where Luigi would print a traceback
 sys.excepthook = show_uncaught
 ignore_proxy_on_loopback()
+# outside the project's root, in an installed wheel, the file lies inside the package
+if not Path(get_config().get("core", "logging_conf_file", "")).is_file():
+    get_config().set("core", "logging_conf_file", str(resource("config") / "logging.cfg"))
 # Luigi reads these two from [core], and then warns that nobody reads them
 core.ignore_unconsumed |= {"rpc_retry_attempts", "rpc_retry_wait"}
 # HTTPS trusts what the machine trusts, not what a package once brought: behind a company's

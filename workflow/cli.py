@@ -158,6 +158,8 @@ def _dates_and_options(
     words = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
     if len(words) > 2:
         raise click.UsageError(f"{words[2]!r} is too much: at most START and STOP are dates.", ctx)
+    if any(option.split("=")[0] == "--date" for option in arguments):
+        raise click.UsageError("Write the dates first and without --date.", ctx)
     bounds = [PartitionDate().convert(word, None, ctx) for word in words]
     first = bounds[0] if bounds else settings.utc_today()
     last = _last(first, bounds[1] if len(bounds) > 1 else None)
@@ -192,14 +194,19 @@ def status(date: datetime.date | None) -> None:
 
 def _show_day(date: datetime.date) -> None:
     current = ledger.current_runs(logic_versions(), date, date)
+    last = {run.job: run for run in ledger.history(date)}
     table = Table("step", title=f"{date}", title_justify="left")
     for heading in ("in", "out", "rejected", "seconds"):
         table.add_column(heading, justify="right")
     table.add_column("state")
     for step in STEPS:
         done = current.get((date, step.__name__))
-        table.add_row(step.__name__, *(_cells(done) if done else ["", "", "", "", "due"]))
+        cells = _cells(done) if done else ["", "", "", "", _why_due(last.get(step.__name__))]
+        table.add_row(step.__name__, *cells)
     out.print(table)
+    for run in last.values():
+        if run.error and (date, run.job) not in current:
+            out.print(f"{run.job}: {run.error}", soft_wrap=True)
     _show_statistics(date)
     _show_origin(current.get((date, "ExtractUsers")), current.get((date, "TransformUsers")))
 
@@ -207,6 +214,15 @@ def _show_day(date: datetime.date) -> None:
 def _cells(done: Run) -> list[str]:
     counts = [f"{n:,}" for n in (done.rows_in or 0, done.rows_out or 0, done.rows_rejected or 0)]
     return [*counts, f"{done.seconds:.2f}", "done"]
+
+
+def _why_due(last: Run | None) -> str:
+    """Due, and what happened to the step last."""
+    if last is None or last.state == "succeeded":
+        return "due"
+    if last.state == "running":
+        return f"{'running' if ledger.is_held(last.job, last.partition_date) else 'interrupted'}"
+    return f"due, {last.state}"
 
 
 def _show_statistics(date: datetime.date) -> None:
@@ -255,12 +271,16 @@ def verify_command(start: datetime.date | None, stop: datetime.date | None) -> N
     broken = 0
     with raw_store.connect() as session:
         for date in dates:
-            verdict = verify.verify(session, date)
+            verdict = verify.verify(session, date, logic_versions())
             broken += bool(verdict.problems)
+            state = "BROKEN" if verdict.problems else "due" if verdict.due else "ok"
+            equals = "=" if state == "ok" else "|"  # different generations need not add up
             out.print(
-                f"{date}  {'BROKEN' if verdict.problems else 'ok':6}  {verdict.raw:,} raw = "
-                f"{verdict.users:,} users + {verdict.rejected:,} rejected"
+                f"{date}  {state:6}  {verdict.raw:,} raw {equals} {verdict.users:,} users + "
+                f"{verdict.rejected:,} rejected"
             )
+            if verdict.due:
+                out.print(f"            due: {', '.join(verdict.due)}")
             for sentence in verdict.problems:
                 out.print(f"            {sentence}")
             for sentence in verdict.leftovers:

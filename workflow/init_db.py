@@ -5,6 +5,7 @@ its own store. One PostgreSQL advisory lock keeps two runs apart, also while the
 Cassandra.
 """
 
+import ast
 import string
 from collections.abc import Callable
 
@@ -25,6 +26,8 @@ _CASSANDRA_RECORD = """
 CREATE TABLE IF NOT EXISTS {keyspace}.schema_migrations (
     name text PRIMARY KEY, sha256 text, applied_at timestamp
 )"""
+
+_CASSANDRA_REPLICATION = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = %s"
 
 _CASSANDRA_APPLIED = "SELECT name, sha256 FROM {keyspace}.schema_migrations"
 
@@ -65,15 +68,13 @@ def _apply_postgresql(connection: Connection, say: Callable[[str], None]) -> Non
 def _apply_cassandra(session: Session, say: Callable[[str], None]) -> None:
     """CQL has no transactions: its files are written to be run twice, and are until recorded."""
     cfg = cassandra()
-    keyspaces = {row.keyspace_name for row in session.execute(
-        "SELECT keyspace_name FROM system_schema.keyspaces"
-    )}  # fmt: skip
     applied: dict[str, str] = {}
     record = _CASSANDRA_RECORD.format(keyspace=cfg.keyspace)
-    if cfg.keyspace in keyspaces:
+    if _replication(session):
         session.execute(record)
         rows = session.execute(_CASSANDRA_APPLIED.format(keyspace=cfg.keyspace))
         applied = {row.name: row.sha256 for row in rows}
+        _apply_replication(session, say)
     for file in schema.pending(schema.files("cassandra"), applied, "Cassandra"):
         text = string.Template(file.text).substitute(
             keyspace=cfg.keyspace, replication=cfg.replication
@@ -83,6 +84,28 @@ def _apply_cassandra(session: Session, say: Callable[[str], None]) -> None:
         session.execute(record)
         session.execute(_CASSANDRA_APPLY.format(keyspace=cfg.keyspace), (file.name, file.sha256))
         say(f"cassandra/{file.name}: applied")
+
+
+def _apply_replication(session: Session, say: Callable[[str], None]) -> None:
+    cfg = cassandra()
+    wanted = {name: str(value) for name, value in ast.literal_eval(cfg.replication).items()}
+    before = _replication(session)
+    if wanted == before:
+        return
+    session.execute(f"ALTER KEYSPACE {cfg.keyspace} WITH replication = {cfg.replication}")
+    if _replication(session) != before:
+        say(
+            f"cassandra: replication of {cfg.keyspace} is now {cfg.replication}; "
+            "run `nodetool repair` on every node, so that older rows have it too"
+        )
+
+
+def _replication(session: Session) -> dict[str, str]:
+    """The keyspace's replication with the short name of its class; empty without a keyspace."""
+    row = session.execute(_CASSANDRA_REPLICATION, (cassandra().keyspace,)).one()
+    if row is None:
+        return {}
+    return dict(row.replication) | {"class": row.replication["class"].rpartition(".")[2]}
 
 
 def _statements(text: str) -> list[str]:

@@ -29,11 +29,15 @@ def run_url(step: str, date: datetime.date, run_id: uuid.UUID) -> str:
 
 
 def run_ids(step: str, date: datetime.date) -> set[uuid.UUID]:
-    """The runs of a step and date that lie in the lake, published or not."""
+    """The runs of a step and date that lie in the lake, published or not. Raises StoreError."""
     fs, path = _open(run_url(step, date, uuid.UUID(int=0)).rsplit("/", 1)[0])
     selector = pyarrow.fs.FileSelector(path, allow_not_found=True)
-    names = [info.base_name for info in fs.get_file_info(selector)]
-    return {uuid.UUID(name.removeprefix("run_id=")) for name in names}
+    try:
+        names = [info.base_name for info in fs.get_file_info(selector)]
+    except OSError as exc:
+        raise StoreError(f"The lake {path} cannot be read ({exc}); check [lake] url.") from exc
+    prefix = "run_id="
+    return {uuid.UUID(name.removeprefix(prefix)) for name in names if name.startswith(prefix)}
 
 
 def _open(url: str) -> tuple[pyarrow.fs.FileSystem, str]:

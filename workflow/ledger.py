@@ -6,10 +6,10 @@ result is published on that very connection, so a holder that lost it cannot pub
 one that was killed blocks nobody.
 
     with lease("LoadUsers", date) as held:
-        held.current_run(versions)                      done meanwhile by somebody else?
-        with held.attempt(versions, inputs, ...) as attempt:
-            ...                                         the work
-            attempt.publish(outcome)                    one transaction with the work's rows
+        held.current_runs(versions)               done meanwhile by somebody else?
+        with held.attempt(inputs=…, …) as attempt:
+            …                                     the work
+            attempt.publish(versions, outcome)    one transaction with the work's rows
 """
 
 import contextlib
@@ -118,6 +118,11 @@ def history(date: datetime.date) -> list[Run]:
     return _runs(fetch_once(_SQL.history, date=date))
 
 
+def is_held(job: str, date: datetime.date) -> bool:
+    """Whether somebody holds the lease of a step and date: only then `running` is true."""
+    return bool(fetch_once(_SQL.lease_holder, job=job, date=date))
+
+
 def invalidate(
     job: str, dates: Sequence[datetime.date], *, logic_version: int, reason: str | None
 ) -> None:
@@ -224,7 +229,12 @@ class Attempt:
         with connect("workflow ledger") as connection, connection.cursor() as cursor:
             cursor.execute(
                 _SQL.end_without_success,
-                {"run_id": self.run_id, "state": state, "error": str(error) or repr(error)},
+                {
+                    "run_id": self.run_id,
+                    "state": state,
+                    # text in PostgreSQL holds no NUL, and what failed may have sent one
+                    "error": (str(error) or repr(error)).replace("\0", "\\0"),
+                },
             )
 
 
@@ -296,8 +306,10 @@ def lease(job: str, date: datetime.date) -> Iterator[Lease]:
     with connect(name) as connection:
         key = {"job": job, "date": date}
         with transaction(connection) as cursor:
-            # the lease's session may wait for the lease, and then for the work
-            cursor.execute("SET statement_timeout = 0; SET idle_session_timeout = 0")
+            # a session that waits for the work, and ends soon after its process is killed
+            cursor.execute(
+                "SET idle_session_timeout = 0; SET client_connection_check_interval = '5s'"
+            )
             applied = fetch(cursor, _SQL.schema_migrations, {})
             schema.require("PostgreSQL", {row.name: row.sha256 for row in applied})
             held = fetch(cursor, _SQL.try_lease, key)[0].held
@@ -317,9 +329,10 @@ def _wait_for_lease(connection: Connection, key: dict[str, object], wait: float)
     log.info("Waiting up to %g s for another process: %s", wait, holder)
     try:
         with transaction(connection) as cursor:
-            cursor.execute("SET lock_timeout = %s", (max(1, int(wait * 1000)),))
+            milliseconds = max(1, int(wait * 1000))
+            cursor.execute("SET LOCAL statement_timeout = 0")
+            cursor.execute("SET LOCAL lock_timeout = %s", (milliseconds,))
             cursor.execute(_SQL.wait_for_lease, key)
-            cursor.execute("SET lock_timeout = 0")
     except psycopg2.errors.LockNotAvailable as exc:
         raise LeaseError(
             f"{key['job']} of {key['date']} is being worked on by somebody else ({holder}); "

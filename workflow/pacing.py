@@ -5,6 +5,7 @@ that window began is not known, so we keep every sliding window of that length b
 """
 
 import ipaddress
+import threading
 import time
 from urllib.parse import urlsplit
 
@@ -32,39 +33,44 @@ def is_loopback(url: str) -> bool:
 
 
 def users_per_window(url: str) -> int:
-    """The limit that holds for a source in users; 0 where there is none.
-
-    Raises SettingsError when a page is larger than the limit: it could never be asked for.
-    """
+    """The limit that holds for a source in users; 0 where there is none."""
     cfg = source()
     if cfg.users_per_window != "auto":
-        limit = int(cfg.users_per_window)
-    else:
-        limit = RANDOMUSER_USERS_PER_WINDOW if urlsplit(url).hostname in RANDOMUSER_HOSTS else 0
-    if limit and cfg.page_size > limit:
+        return int(cfg.users_per_window)
+    return RANDOMUSER_USERS_PER_WINDOW if urlsplit(url).hostname in RANDOMUSER_HOSTS else 0
+
+
+def require_pages_that_fit(url: str, page_size: int) -> None:
+    """Raises SettingsError when a page is larger than the limit: it could never be asked for."""
+    limit = users_per_window(url)
+    if limit and page_size > limit:
         raise SettingsError(
-            f"[source] page_size = {cfg.page_size:,} is more than the {limit:,} users per window "
+            f"[source] page_size = {page_size:,} is more than the {limit:,} users per window "
             "that the source allows; lower page_size."
         )
-    return limit
 
 
-def reserve(url: str, users: int) -> float:
+class Stopped(Exception):
+    """The wait was called off."""
+
+
+def reserve(url: str, users: int, stopped: threading.Event) -> float:
     """Wait until `users` more fit into the source's window, and count them as asked for.
 
-    Returns the seconds waited, 0.0 where no limit holds. Raises SettingsError, StoreError.
+    Returns the seconds waited, 0.0 where no limit holds. Raises Stopped as soon as the event
+    is set; SettingsError, StoreError.
     """
     limit = users_per_window(url)
     if not limit:
         return 0.0
     started = time.monotonic()
     parameters = {
-        "source": urlsplit(url).netloc,
+        "source": _source(url),
         "users": users,
         "limit": limit,
         "seconds": source().window_seconds,
     }
-    while True:
+    while not stopped.is_set():
         with connect("workflow pacing") as connection, transaction(connection) as cursor:
             cursor.execute(_SQL.lock_window, parameters)
             cursor.execute(_SQL.forget_old_requests, parameters)
@@ -72,4 +78,12 @@ def reserve(url: str, users: int) -> float:
             if wait <= 0:
                 cursor.execute(_SQL.record_request, parameters)
                 return time.monotonic() - started
-        time.sleep(min(wait, 10.0))
+        stopped.wait(min(wait, 10.0))
+    raise Stopped
+
+
+def _source(url: str) -> str:
+    """One name for all addresses whose users are counted together."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return "randomuser.me" if host in RANDOMUSER_HOSTS else f"{host}:{parts.port or parts.scheme}"

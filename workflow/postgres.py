@@ -94,7 +94,8 @@ def connect(purpose: str) -> Iterator[Connection]:
             sslmode=cfg.sslmode,
             connect_timeout=10,
             application_name=purpose[:63],
-            options=f"-c timezone=UTC -c statement_timeout={int(cfg.statement_timeout * 1000)}",
+            options="-c timezone=UTC -c datestyle=ISO "
+            f"-c statement_timeout={int(cfg.statement_timeout * 1000)}",
             keepalives_idle=30,
             keepalives_interval=10,
             keepalives_count=3,

@@ -121,9 +121,12 @@ class Client:
     """Fetches pages of one extraction, several at a time, within one deadline.
 
     Use as a context manager: leaving it closes all connections.
+
+    Raises SettingsError when a page can never fit into the source's window.
     """
 
     def __init__(self, extraction: Extraction) -> None:
+        pacing.require_pages_that_fit(extraction.url, extraction.page_size)
         self._extraction = extraction
         self._cfg = source()
         self._session = requests.Session()
@@ -213,7 +216,7 @@ class Client:
     def _pace(self, users: int) -> None:
         """Wait for the source's window; the wait moves the deadline, once for all threads."""
         started = time.monotonic()
-        if pacing.reserve(self._extraction.url, users) < 1:
+        if pacing.reserve(self._extraction.url, users, self._stopped) < 1:
             return
         with self._lock:
             now = time.monotonic()

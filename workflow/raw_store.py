@@ -68,12 +68,16 @@ _TRANSIENT = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StoredPage:
-    """A page whose documents are all acknowledged; `bytes` and `sha256` are of the documents."""
+    """A page whose documents are all acknowledged; `bytes` and `sha256` are of the documents.
+
+    `server` is what answered, by its own name.
+    """
 
     page: int
     rows: int
     bytes: int
     sha256: str
+    server: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -258,8 +262,9 @@ class RawStore:
             rows=len(page.documents),
             bytes=sum(len(document.encode()) for document in page.documents),
             sha256=digest(page.documents),
+            server=page.server,
         )
-        self._execute("write_page", stored.page, stored.rows, stored.bytes, stored.sha256)
+        self._execute("write_page", *dataclasses.astuple(stored))
         return stored
 
     def _batches(self, page: Page) -> Iterator[BatchStatement]:

@@ -10,6 +10,7 @@ Calling a section reads it: `source().users_per_day`. Relative paths count from 
 working folder, which is the project's root.
 """
 
+import ast
 import datetime
 import os
 import re
@@ -150,6 +151,11 @@ def api_version(url: str) -> str:
             f"[source] url = {url!r} is not the address of an API with its version; "
             "write it like https://randomuser.me/api/1.4/ (--source-url or luigi.cfg)."
         )
+    if parts.username is not None:
+        raise SettingsError(
+            "[source] url holds a user or password, which would stand in the ledger; "
+            "the API needs none."
+        )
     return version.group(1)
 
 
@@ -189,6 +195,13 @@ def _require_readable(section: type[luigi.Config]) -> None:
                 f"[{section.__name__}] {key} in luigi.cfg or --{section.__name__}-"
                 f"{key.replace('_', '-')} cannot be read: {reason}."
             ) from exc
+
+
+def _is_replication(text: str) -> bool:
+    try:
+        return "class" in ast.literal_eval(text)
+    except (SyntaxError, TypeError, ValueError):
+        return False
 
 
 def _require_files() -> None:
@@ -245,6 +258,11 @@ def check() -> None:
     _require(
         src.users_per_window == "auto" or src.users_per_window.isdigit(),
         f"[source] users_per_window = {src.users_per_window!r} must be auto or a whole number.",
+    )
+    _require(
+        _is_replication(cassandra().replication),
+        f"[cassandra] replication = {cassandra().replication!r} is not what CQL writes, like "
+        "{'class': 'NetworkTopologyStrategy', 'dc1': 3}.",
     )
     _require(
         spark().engine in ("sail", "spark", "connect"),

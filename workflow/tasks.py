@@ -77,7 +77,6 @@ class Step(Dated):
     """A task that is complete when its ledger row says so."""
 
     logic_version: ClassVar[int]
-    retry_count = 2
 
     def output(self) -> LedgerTarget:
         return LedgerTarget(self.task_family, self.date, logic_versions())
@@ -150,11 +149,10 @@ class ExtractUsers(Step):
             raw_store.require_schema(session)
             store = raw_store.RawStore(session, self.date, extraction_id)
             stored = store.pages()
+            resumed = len(stored)
             missing = [n for n in range(1, extraction.pages + 1) if n not in stored]
-            server = ""
-            for done, page in enumerate(client.pages(missing), start=len(stored) + 1):
-                store.write_page(page)
-                server = page.server
+            for done, page in enumerate(client.pages(missing), start=resumed + 1):
+                stored[page.number] = store.write_page(page)
                 self.tell(
                     f"page {done} of {extraction.pages} from {extraction.url}",
                     100 * done // extraction.pages,
@@ -167,9 +165,9 @@ class ExtractUsers(Step):
                     rows_out=manifest.stored,
                     bytes=manifest.bytes,
                     details={
-                        "server": server,
+                        "server": ", ".join(sorted({page.server for page in stored.values()})),
                         "pages": extraction.pages,
-                        "pages_resumed": len(stored),
+                        "pages_resumed": resumed,
                         "buckets": manifest.buckets,
                         "sha256": manifest.sha256,
                     },

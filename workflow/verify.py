@@ -16,7 +16,7 @@ from cassandra.cluster import Session
 
 from workflow import lake, ledger, raw_store, warehouse
 from workflow.errors import StoreError
-from workflow.ledger import Run
+from workflow.ledger import Run, Versions
 
 PARQUET_STEPS = {"TransformUsers": "transform_users", "ComputeStats": "compute_stats"}
 
@@ -29,16 +29,20 @@ class Verdict:
     raw: int
     users: int
     rejected: int
+    due: list[str]
     problems: list[str]
     leftovers: list[str]
 
 
-def verify(session: Session, date: datetime.date) -> Verdict:
+def verify(session: Session, date: datetime.date, versions: Versions) -> Verdict:
     """Hold the stores against the ledger for one date. Changes nothing.
 
-    Raises StoreError when a store cannot be asked at all.
+    Where no step is due, raw documents must also equal users plus rejects: before that, they
+    may be of different generations. Raises StoreError when a store cannot be asked at all.
     """
     history = ledger.history(date)
+    current = ledger.current_runs(versions, date, date)
+    due = [job for job in versions if (date, job) not in current]
     done = {run.job: run for run in history if run.state == "succeeded"}
     held = warehouse.fingerprint(date)
     problems: list[str] = []
@@ -50,11 +54,17 @@ def verify(session: Session, date: datetime.date) -> Verdict:
         if job in done:
             problems += _parquet_problems(done[job])
     problems += _warehouse_problems(date, done.get("LoadUsers"), held)
+    if not due and not problems and raw != held["users"] + held["rejected_users"]:
+        problems.append(
+            f"{raw:,} raw documents are not {held['users']:,} users and "
+            f"{held['rejected_users']:,} rejects; `workflow rerun {date} --from TransformUsers`."
+        )
     return Verdict(
         date=date,
         raw=raw,
         users=held["users"],
         rejected=held["rejected_users"],
+        due=due,
         problems=problems,
         leftovers=[*_leftovers(session, date, history, done)],
     )
@@ -96,6 +106,7 @@ def _raw_problems(session: Session, run: Run) -> tuple[int, list[str]]:
                 f"Extraction {extraction_id}: page {number} does not hold the documents that were "
                 f"stored ({len(texts):,} of {page.rows:,} rows)."
             )
+    rows += sum(1 for _ in documents)
     if rows != run.rows_out:
         problems.append(
             f"Extraction {extraction_id} holds {rows:,} documents instead of {run.rows_out:,}."

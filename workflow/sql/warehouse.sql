@@ -11,16 +11,25 @@ DELETE FROM rejected_users WHERE partition_date = %(date)s;
 DELETE FROM user_statistics WHERE stat_date = %(date)s;
 
 -- name: fingerprint
--- Counts and order-independent content digests of what a date holds in the three tables.
+-- Counts and order-independent content digests of what a date holds in the three tables. The
+-- columns are named: one that is added later must not change the digests of older dates.
 SELECT
-    (SELECT count(*) FROM users u WHERE partition_date = %(date)s) AS users,
+    (SELECT count(*) FROM users WHERE partition_date = %(date)s) AS users,
     (SELECT count(*) FROM rejected_users WHERE partition_date = %(date)s) AS rejected_users,
     (SELECT count(*) FROM user_statistics WHERE stat_date = %(date)s) AS user_statistics,
-    (SELECT coalesce(sum(hashtextextended(u::text, 0)), 0)::text FROM users u
+    (SELECT coalesce(sum(hashtextextended(ROW(
+        partition_date, user_id, username, title, first_name, last_name, gender, birth_date, age,
+        email, phone, cell, street_number, street_name, city, state, country, postcode,
+        latitude, longitude, timezone_offset, nationality, registered_at, picture_url, position
+     )::text, 0)), 0)::text FROM users
      WHERE partition_date = %(date)s) AS users_digest,
-    (SELECT coalesce(sum(hashtextextended(r::text, 0)), 0)::text FROM rejected_users r
+    (SELECT coalesce(sum(hashtextextended(ROW(
+        partition_date, position, user_id, reasons, offending
+     )::text, 0)), 0)::text FROM rejected_users
      WHERE partition_date = %(date)s) AS rejected_users_digest,
-    (SELECT coalesce(sum(hashtextextended(s::text, 0)), 0)::text FROM user_statistics s
+    (SELECT coalesce(sum(hashtextextended(ROW(
+        stat_date, dimension, member, users, share, age_avg, age_min, age_median, age_max
+     )::text, 0)), 0)::text FROM user_statistics
      WHERE stat_date = %(date)s) AS user_statistics_digest;
 
 -- name: statistics_of_date

@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import time
+import xmlrpc.client
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def processes(place: Place) -> dict[str, Process] | None:
     _require_own_folder(place)
     try:
         infos = cast(list[dict[str, Any]], _server(place).getAllProcessInfo())
-    except (OSError, http.client.HTTPException):
+    except (OSError, http.client.HTTPException, xmlrpc.client.Fault):  # gone, or just going
         return None
     return {
         info["name"]: Process(
