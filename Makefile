@@ -6,6 +6,8 @@ BIN  := $(VENV)/bin
 PYTHONS := python3.13 python3.12 python3.11 python3 python /usr/bin/python3
 SOURCE ?= auto
 SECRETS ?= secrets
+SIZES ?= 1000,20000,100000
+JSON ?= benchmarks/results.json
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test lint bench stack down reset secrets lock lock-jars clean
@@ -45,8 +47,9 @@ lint: install  ## formatting, lint, types, import direction
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: install  ## how long a new date takes, whole process
+bench: install  ## a new date against its budget, and what each step costs; SIZES=1000,20000 JSON=file
 	@$(BIN)/python benchmarks/day.py
+	@$(BIN)/python benchmarks/steps.py --sizes $(SIZES) --json $(JSON)
 
 stack: install  ## start the local stack only
 	@$(BIN)/workflow stack up
