@@ -18,7 +18,7 @@ sys.path.insert(0, str(PROJECT))
 
 from tests.conftest import BIN, environment, free_ports, write_config  # noqa: E402
 
-SAMPLE_SECONDS = 0.05
+SAMPLE_SECONDS = 0.1  # a sample costs about 4 ms of a processor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,7 +84,7 @@ def day(config: Path, date: datetime.date, users: int) -> list[Measured]:
             memory_bytes=costs[run.job].memory,
         )
         for run in ledger.history(date)
-        if run.seconds
+        if run.state == "succeeded" and run.seconds
     ]
 
 

@@ -459,6 +459,8 @@ def test_a_day_through_the_commands_and_settings_of_the_containers(
         JAVA_HOME=str(java_home),
         PYSPARK_PYTHON=sys.executable,
         SPARK_LOCAL_IP="127.0.0.1",
+        # four short-lived JVMs: compiling for the long run would take most of their time
+        JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         no_proxy="127.0.0.1",
     )
     small = {
