@@ -5,9 +5,12 @@ BIN  := $(VENV)/bin
 # the first of these that is 3.11 to 3.13 and can make virtual environments
 PYTHONS := python3.13 python3.12 python3.11 python3 python /usr/bin/python3
 SOURCE ?= auto
+SECRETS ?= secrets
+SIZES ?= 1000,20000,100000
+JSON ?= benchmarks/results.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench stack down reset lock lock-jars clean
+.PHONY: help install run test lint bench stack down reset secrets lock lock-jars clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,8 +50,9 @@ lint: install  ## formatting, lint, types, import direction
 errors: install  ## write docs/errors.md from the sentences that the tests see
 	@$(BIN)/python -m pytest --write-errors
 
-bench: install  ## how long a new date takes, whole process
+bench: install  ## a new date against its budget, and what each step costs; SIZES=1000,20000 JSON=file
 	@$(BIN)/python benchmarks/day.py
+	@$(BIN)/python benchmarks/steps.py --sizes $(SIZES) --json $(JSON)
 
 stack: install  ## start the local stack only
 	@$(BIN)/workflow stack up
@@ -58,6 +62,15 @@ down: install  ## stop the local stack, keep its data
 
 reset: install  ## stop the local stack and delete its data
 	@$(BIN)/workflow stack reset
+
+# Written once, never changed: the database in the volume keeps its password. libpq ignores a
+# password file that others may read.
+secrets:  ## write the secret files of docker-compose.yml, with a new password, into SECRETS=secrets
+	@[ ! -e $(SECRETS)/pgpass ] || { echo "$(SECRETS)/pgpass exists already and is kept."; exit 0; }; \
+	umask 077 && mkdir -p $(SECRETS) && \
+	password=$$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n') && \
+	printf '%s' "$$password" > $(SECRETS)/postgres_password && \
+	printf 'postgres:5432:warehouse:pipeline:%s\n' "$$password" > $(SECRETS)/pgpass
 
 lock: install  ## resolve requirements.txt anew from setup.py
 	@$(BIN)/uv pip compile setup.py --extra stack --extra dev --universal --python-version 3.11 \

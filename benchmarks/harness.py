@@ -1,0 +1,113 @@
+"""What the benchmarks share: a stack of their own, and the cost of a command."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+
+from tests.conftest import BIN, environment, free_ports, write_config  # noqa: E402
+
+SAMPLE_SECONDS = 0.1  # a sample costs about 4 ms of a processor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a command took: seconds of wall clock and of processor, bytes of memory at its peak.
+
+    All are of the process and its descendants; memory is the sum of their resident sets, so
+    pages that they share count once for each.
+    """
+
+    wall: float
+    processor: float
+    memory: int
+
+
+def measure(command: list[str], env: dict[str, str]) -> Cost:
+    """Run a command in the project's folder; its log is shown only if it fails.
+
+    Raises SystemExit when it does.
+    """
+    with tempfile.TemporaryFile() as log:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, cwd=PROJECT, env=env, stdout=log, stderr=log)
+        peaks = [0]
+        ended = threading.Event()
+        sampler = threading.Thread(target=_sample, args=(process.pid, peaks, ended))
+        sampler.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        ended.set()
+        sampler.join()
+        if process.returncode:
+            log.seek(0)
+            sys.stderr.buffer.write(log.read())
+            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}.")
+    # the kernel's own figure, of the largest process, sees peaks between two samples; KiB, on
+    # macOS bytes
+    largest = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Cost(wall=wall, processor=usage.ru_utime + usage.ru_stime, memory=max(*peaks, largest))
+
+
+def _sample(pid: int, peaks: list[int], ended: threading.Event) -> None:
+    while not ended.wait(SAMPLE_SECONDS):
+        total = 0
+        with contextlib.suppress(psutil.NoSuchProcess):
+            root = psutil.Process(pid)
+            for process in (root, *root.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    total += process.memory_info().rss
+        peaks.append(total)
+
+
+def luigi(task: str, date: str, *options: str) -> list[str]:
+    """The command that runs a task of a date."""
+    program = [str(BIN / "luigi"), "--module", "workflow", task]
+    return [*program, "--date", date, "--local-scheduler", *options]
+
+
+@contextlib.contextmanager
+def stack() -> Iterator[Path]:
+    """A local stack on free ports, with schemas and the stand-in as the source.
+
+    Gives the settings file for LUIGI_CONFIG_PATH; stack and data are gone afterwards.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        root = Path(folder)
+        postgres, native, storage, luigid, standin = free_ports(5)
+        config = write_config(
+            root / "bench.cfg",
+            {
+                "stack": {
+                    "data_dir": str(root / "data"),
+                    "log_dir": str(root / "logs"),
+                    "standin_port": str(standin),
+                    "cassandra_storage_port": str(storage),
+                },
+                "postgres": {"port": str(postgres), "passfile": str(root / "data/pgpass")},
+                "cassandra": {"port": str(native)},
+                "core": {"scheduler_port": str(luigid)},
+                "source": {"url": f"http://127.0.0.1:{standin}/api/1.4/"},
+                "lake": {"url": str(root / "lake")},
+            },
+        )
+        env = environment(config)
+        workflow = str(BIN / "workflow")
+        try:
+            for command in (["stack", "up"], ["init-db"]):
+                subprocess.run([workflow, *command], cwd=PROJECT, env=env, check=True)
+            yield config
+        finally:
+            subprocess.run([workflow, "stack", "reset", "--yes"], cwd=PROJECT, env=env, check=True)
