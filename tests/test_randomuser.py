@@ -150,9 +150,18 @@ def test_the_seed_is_of_fixed_width_and_ends_in_a_letter(configure: Callable[...
         assert seed[-1].isalpha()  # the page number is glued to it
 
 
-def test_documents_are_kept_byte_for_byte(api: Api, configure: Callable[..., None]) -> None:
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"b":1.50,"a" : "\\u00e9é\u200c", "a":2}',
+        # no half of a pair, at the end and before more; a pair; a backslash before a plain u
+        r'{"a": "\ud800", "b":"é\uDC00x\ud83d\ude00\\ud800"}',
+    ],
+)
+def test_documents_are_kept_byte_for_byte(
+    api: Api, configure: Callable[..., None], raw: str
+) -> None:
     configure(users_per_day=1)
-    raw = '{"b":1.50,"a" : "\\u00e9é\u200c", "a":2}'
     api.script = [
         lambda asked: Answer(
             body=b'{"results":[' + raw.encode() + b'],"info":'

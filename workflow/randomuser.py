@@ -9,6 +9,7 @@ answer is asked again, with growing jittered waits, until the extraction's deadl
 import dataclasses
 import datetime
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -107,6 +108,34 @@ class _Answer(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
+
+# an escape; the group is the half of a surrogate pair, whole or alone
+_ESCAPE = re.compile(rb"\\(?:(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
+_DELETE = b"\x7f"
+
+
+def _split(body: bytes) -> tuple[_Info, list[str]]:
+    """The info of an answer, and each user's document as it was sent.
+
+    RFC 8259 allows an escape like \\ud800 that is no half of a pair, msgspec does not. One such
+    user must end as one reject, not make the page unusable, so the escapes are then hidden from
+    msgspec behind a character that the body does not have.
+
+    Raises msgspec.ValidationError for other JSON, msgspec.DecodeError or UnicodeDecodeError.
+    """
+    try:
+        answer = _decode(body)
+        return answer.info, [str(document, "utf-8") for document in answer.results]
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        hidden = _ESCAPE.sub(lambda m: _DELETE + m[1] if m[1] else m[0], body)
+        if hidden == body or _DELETE in body:
+            raise
+    answer = _decode(hidden)
+    return answer.info, [
+        bytes(document).replace(_DELETE, b"\\").decode() for document in answer.results
+    ]
 
 
 class _NotYet(Exception):
@@ -228,20 +257,19 @@ class Client:
         self._pace(rows)
         body, server = self._get(number, rows)
         try:
-            answer = _decode(body)
-            documents = [str(document, "utf-8") for document in answer.results]
+            info, documents = _split(body)
         except msgspec.ValidationError as exc:
             error = _error_text(body)
             raise _NotYet(f"not a page of users ({error or exc})") from exc
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise _NotYet(f"not JSON ({len(body):,} bytes, {exc})") from exc
-        extraction, info = self._extraction, answer.info
+        extraction = self._extraction
         for what, got, asked in (
             ("API version", info.version, extraction.api_version),
             ("seed", info.seed, extraction.seed),
             ("page", info.page, number),
             ("users", info.results, rows),
-            ("users in the list", len(answer.results), rows),
+            ("users in the list", len(documents), rows),
         ):
             if got != asked:
                 raise _NotYet(f"an answer to another question ({what}: {got!r}, not {asked!r})")

@@ -174,7 +174,7 @@ def answer(
         return _not_found()
     # the limit comes before the version
     if limit.refuses(client):
-        return _too_many(limit.spent(client))
+        return too_many(limit.spent(client))
     if found["version"] not in (None, "", VERSION):
         return _not_found()
     asked = question(query)
@@ -195,7 +195,8 @@ def _not_found() -> Answer:
     return Answer(status=404, body=b"Not Found", headers={"Content-Type": PLAIN})
 
 
-def _too_many(users_spent: int) -> Answer:
+def too_many(users_spent: int) -> Answer:
+    """What the API says to a client that had its users; no Retry-After."""
     error = (
         f"Whoa, ease up there cowboy. You've requested {users_spent} users in the last minute. "
         "Help us keep this service free and spare some bandwidth for other users please :)"
