@@ -187,11 +187,15 @@ class Pipeline:
         load_config(self.config_path)
 
     def run(
-        self, *command: str, check: int | None = 0, env: dict[str, str] | None = None
+        self,
+        *command: str,
+        check: int | None = 0,
+        env: dict[str, str] | None = None,
+        timeout: float = 120,
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command of the virtual environment from the project's root, in a fresh shell.
 
-        `check` is the exit status to insist on, None for any.
+        `check` is the exit status to insist on, None for any; `timeout` is in s.
         """
         done = subprocess.run(
             [str(BIN / command[0]), *command[1:]],
@@ -199,7 +203,7 @@ class Pipeline:
             env=environment(self.config_path, **(env or {})),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=timeout,
             check=False,
         )
         assert check is None or done.returncode == check, (
@@ -287,6 +291,15 @@ def cassandra_keyspace(cassandra: Any) -> Keyspace:
         keyspace=cfg.keyspace,
         session=cassandra,
     )
+
+
+@pytest.fixture(scope="session")
+def spark_connect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the session's Spark Connect server: Apache Spark, without the project."""
+    from tests.engines import connect_server
+
+    with connect_server(tmp_path_factory.mktemp("connect")) as remote:
+        yield remote
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from workflow import settings
 from workflow.errors import DataError, SettingsError, StoreError
+from workflow.resources import resource
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -163,15 +164,12 @@ def _start_connect(remote: str) -> _Started:
 def _start_spark(master: str) -> _Started:
     _check_java()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("LOG4J_CONFIGURATION_FILE", str(resource("config") / "log4j2.properties"))
     # set for the rest of the process once a Spark Connect session was made in it
     os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
     from pyspark.sql import SparkSession
 
-    conf: dict[str, bool | float | int | str | None] = {
-        # what fails comes as an exception too, with the same stack trace
-        "spark.log.level": "FATAL",
-        "spark.ui.showConsoleProgress": "false",
-    }
+    conf: dict[str, bool | float | int | str | None] = {"spark.ui.showConsoleProgress": "false"}
     if master.startswith("local"):
         conf |= {
             "spark.driver.host": "127.0.0.1",

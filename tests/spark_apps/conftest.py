@@ -1,7 +1,6 @@
-"""Both engines, and documents to try them on."""
+"""Sail and Apache Spark, and documents to try them on."""
 
 import copy
-import gc
 import json
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -51,14 +50,6 @@ USER: dict[str, Any] = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """pyspark in client mode leaves the sockets of every collect() to the garbage collector."""
-    for item in items:
-        callspec = getattr(item, "callspec", None)
-        if callspec and callspec.params.get("spark") == "spark":
-            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
-
-
 @pytest.fixture(scope="package")
 def user() -> Callable[..., dict[str, Any]]:
     """A user with a uuid of its own; `user(7, {"dob.date": …, "name.first": ...})` alters
@@ -81,16 +72,24 @@ def user() -> Callable[..., dict[str, Any]]:
     return make
 
 
-@pytest.fixture(scope="package", params=["sail", "spark"])
+@pytest.fixture(scope="package", params=["sail", "connect"])
 def spark(request: pytest.FixtureRequest) -> Iterator[SparkSession]:
-    """A session of each engine. pytest runs all tests of one before the first of the other."""
+    """A session on Sail and one on Apache Spark, which is here the session's Connect server.
+
+    pytest runs all tests of one before the first of the other. Client mode is the same Spark
+    behind another door: test_same_rows.py takes whole days through it.
+    """
+    wanted = {"engine": request.param}
+    if request.param == "connect":
+        wanted["remote"] = request.getfixturevalue("spark_connect")
     config = get_config()
-    before = config.get("spark", "engine", "sail")
-    config.set("spark", "engine", request.param)
+    before = {key: config.get("spark", key, "") for key in wanted}
+    for key, value in wanted.items():
+        config.set("spark", key, value)
     yield engine.session()
     engine.stop_session()
-    gc.collect()  # while the warnings below are still let through
-    config.set("spark", "engine", before)
+    for key, value in before.items():
+        config.set("spark", key, value)
 
 
 @pytest.fixture(scope="package")
