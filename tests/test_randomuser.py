@@ -182,6 +182,17 @@ def test_an_unusable_answer_is_asked_again(
     assert len(api.asked) == 2
 
 
+def test_a_source_that_stays_sick_ends_at_the_deadline(
+    api: Api, configure: Callable[..., None]
+) -> None:
+    configure(users_per_day=2, deadline=1)
+    api.script = [lambda _: Answer(status=500)] * 100
+    started = time.monotonic()
+    with pytest.raises(SourceError, match=r"page 1 of 1 within 1 s .*status 500"):
+        fetch()
+    assert time.monotonic() - started < 3
+
+
 def test_nobody_listens(configure: Callable[..., None]) -> None:
     configure(url="http://127.0.0.1:9/api/1.4/", deadline=1)
     with pytest.raises(SourceError, match="Connection refused"):
