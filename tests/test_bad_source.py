@@ -1,0 +1,339 @@
+"""Everything that can be wrong with the API, from end to end: once, for ever, in single users.
+
+The faults are the stand-in's own (docs/rehearsals.md). The steps run in this process, except
+where the exit status is what counts. Each case has an id, an area, what was wrong and the
+sentence that a person sees.
+"""
+
+import dataclasses
+import datetime
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.conftest import Pipeline
+from workflow.errors import DataError, SourceError
+from workflow.tasks import STEPS, ExtractUsers, Step, TransformUsers
+
+AREA = "API"
+DATE = datetime.date(2026, 11, 20)
+TABLES = ("users", "rejected_users", "user_statistics")
+
+
+class Source:
+    """The stand-in under a rehearsal's name of this test's own."""
+
+    def __init__(self, pipeline: Pipeline, name: str) -> None:
+        root = pipeline.stack.standin_url.removesuffix("/api/1.4/")
+        self.control = f"{root}/faults/{name}"
+        self.session = requests.Session()
+        self.session.trust_env = False  # no proxy on loopback
+        pipeline.set(
+            "source", url=f"{self.control}/api/1.4/", users_per_day=20, page_size=10,
+            read_timeout=0.5, deadline=20,
+        )  # fmt: skip
+
+    def has(self, plan: str) -> None:
+        """Begin anew with a plan."""
+        self.session.put(self.control, data=plan.encode(), timeout=10).raise_for_status()
+
+    @property
+    def requests(self) -> int:
+        """How many there were since it began."""
+        return int(self.session.get(self.control, timeout=10).json()["requests"])
+
+
+@pytest.fixture
+def source(pipeline: Pipeline, request: pytest.FixtureRequest) -> Iterator[Source]:
+    source = Source(pipeline, re.sub(r"[^\w.-]", "-", request.node.name))
+    source.has("")
+    with source.session:
+        yield source
+
+
+def run(*steps: type[Step]) -> None:
+    """Run steps of DATE as a Luigi worker does, in this process."""
+    for step in steps:
+        task: Any = step(date=DATE)
+        task.set_status_message = task.set_progress_percentage = lambda _: None
+        task.run()
+        assert task.complete()
+
+
+def warehouse(pipeline: Pipeline) -> list[list[Any]]:
+    return [pipeline.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in TABLES]
+
+
+def ledger(pipeline: Pipeline) -> list[Any]:
+    return pipeline.rows("SELECT * FROM extraction_metadata ORDER BY seq")
+
+
+def invalidate(pipeline: Pipeline, job: type[Step]) -> None:
+    pipeline.rows(
+        "INSERT INTO extraction_metadata (run_id, job, partition_date, state, logic_version, "
+        "finished_at, host, process, requested_by) "
+        "VALUES (gen_random_uuid(), %s, %s, 'invalidated', 1, now(), 'h', 1, 'me')",
+        job.__name__,
+        DATE,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case:
+    """A fault of answers: its step in a plan, what is wrong, and what the client says of it."""
+
+    plan: str
+    wrong: str
+    said: str
+
+
+def other(what: str, got: str, asked: str) -> str:
+    return re.escape(f"an answer to another question ({what}: {got}, not {asked})")
+
+
+SICK = {
+    "status-500": Case(
+        plan="status=500", wrong="status 500", said="status 500 Internal Server Error"
+    ),
+    "429": Case(
+        plan="status=429", wrong="429 without Retry-After", said="status 429 Too Many Requests"
+    ),
+    "429-retry-after": Case(
+        plan="status=429,retry-after=1",
+        wrong="429 with Retry-After",
+        said="status 429 Too Many Requests",
+    ),
+    "html": Case(plan="html", wrong="HTML with status 200", said=r"not JSON \(35 bytes, .*\)"),
+    "error": Case(
+        plan="error",
+        wrong='{"error": …} with status 200',
+        said=r"not a page of users \(Uh oh, something has gone wrong\. .*\)",
+    ),
+    "nothing": Case(plan="body", wrong="an empty body", said=r"not JSON \(0 bytes, .*\)"),
+    "null": Case(plan="body=null", wrong="null", said=r"not a page of users \(.*\)"),
+    "delay": Case(plan="delay=5", wrong="an answer that comes too late", said="none in time"),
+    "hang": Case(plan="hang", wrong="no answer, ever", said="none in time"),
+    "close": Case(plan="close", wrong="a closed connection", said=r"no answer \(.*\)"),
+    "drip": Case(plan="drip=5", wrong="a slow drip", said=r"a body that took more than 0\.5 s"),
+    "cut": Case(plan="cut", wrong="half a body", said=r"no answer \(.*\)"),
+    "empty": Case(plan="empty", wrong="empty results", said=other("users", "1", "10")),
+    "one-user": Case(plan="one-user", wrong="one user", said=other("users", "1", "10")),
+    "fewer": Case(
+        plan="fewer",
+        wrong="fewer users than it says",
+        said=other("users in the list", "9", "10"),
+    ),
+    "seed": Case(
+        plan="echo=seed",
+        wrong="another seed",
+        said=other("seed", "'batch-20261120-usersx'", "'batch-20261120-users'"),
+    ),
+    "page": Case(plan="echo=page", wrong="another page", said=other("page", "3.0", "2")),
+    "version": Case(
+        plan="echo=version",
+        wrong="another version",
+        said=other("API version", "'1.3'", "'1.4'"),
+    ),
+    "broken-gzip": Case(plan="broken-gzip", wrong="half a gzip stream", said=".*"),
+    "not-utf8": Case(plan="not-utf8", wrong="not UTF-8", said=r"not JSON \(.*\)"),
+    "huge": Case(plan="huge=1", wrong="a huge body", said="a body of more than 300,000 bytes"),
+}
+
+
+@pytest.mark.parametrize("case", SICK.values(), ids=SICK)
+def test_a_sick_source_once_and_for_ever(pipeline: Pipeline, source: Source, case: Case) -> None:
+    # once: the day recovers, for one request more than its two pages
+    source.has(f"{case.plan},pages=2,times=1")
+    run(*STEPS)
+    assert source.requests == 3
+    complete = warehouse(pipeline)
+    assert [len(rows) for rows in complete[:2]] == [20, 0]
+
+    # for ever: the deadline, and nothing changes but for a failed attempt
+    invalidate(pipeline, ExtractUsers)
+    before = ledger(pipeline)
+    source.has(f"{case.plan},pages=2")
+    pipeline.set("source", deadline=1)
+    with pytest.raises(SourceError) as failed:
+        run(ExtractUsers)
+    sentence = str(failed.value)
+    assert re.fullmatch(
+        rf"{source.control}/api/1\.4/ did not give page 2 of 2 within 1 s \(\[source\] "
+        rf"deadline\); the last answer was {case.said}\. What came is kept: run the date again "
+        r"and it goes on from there\.",
+        sentence,
+    )
+    assert warehouse(pipeline) == complete
+    *old, attempt = ledger(pipeline)
+    assert old == before
+    assert (attempt.job, attempt.state) == ("ExtractUsers", "failed")
+    assert sentence in attempt.error
+
+    # what came was kept: only the page that failed is asked for again
+    source.has("")
+    run(ExtractUsers)
+    assert source.requests == 1
+    last = ledger(pipeline)[-1]
+    assert (last.rows_out, last.details["pages_resumed"]) == (20, 1)
+
+
+def test_a_refusal_ends_at_once(pipeline: Pipeline, source: Source) -> None:
+    for status, reason in ((400, "Bad Request"), (403, "Forbidden"), (404, "Not Found")):
+        source.has(f"status={status}")
+        pipeline.set("source", users_per_day=10)
+        with pytest.raises(SourceError) as failed:
+            run(ExtractUsers)
+        sentence = str(failed.value)
+        assert sentence == (
+            f"{source.control}/api/1.4/ answered with status {status} {reason}, which asking "
+            "again will not change; check [source] url (--source-url)."
+        )
+        assert source.requests == 1
+    assert [run.state for run in ledger(pipeline)] == ["failed"] * 3
+
+
+def test_a_plan_that_cannot_be_read_is_shown_as_the_source_s_refusal(
+    pipeline: Pipeline, source: Source
+) -> None:
+    pipeline.set("source", url=f"{source.control}/bogus/api/1.4/")
+    with pytest.raises(SourceError, match="status 400 Fault 'bogus' in 'bogus' is unknown"):
+        run(ExtractUsers)
+    pipeline.set("source", url=f"{source.control}-2/api/1.4/")
+    with pytest.raises(SourceError, match=r"status 404 no rehearsal '.*-2' is known, PUT"):
+        run(ExtractUsers)
+
+
+def test_a_hanging_source_fails_the_process_with_one_sentence(
+    pipeline: Pipeline, source: Source
+) -> None:
+    pipeline.set("source", url=f"{source.control}/hang/api/1.4/", deadline=1)
+    done = pipeline.run("workflow", "run", str(DATE), "--local-scheduler", check=None)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert re.search("did not give page . of 2 within 1 s", done.stderr)
+    assert warehouse(pipeline) == [[], [], []]
+    assert {(run.job, run.state) for run in ledger(pipeline)} == {("ExtractUsers", "failed")}
+
+
+def test_a_bad_night_ends_with_the_rows_of_a_good_one(pipeline: Pipeline, source: Source) -> None:
+    pipeline.set("source", users_per_day=60)
+    source.has("")
+    run(*STEPS)
+    good = warehouse(pipeline)
+    invalidate(pipeline, ExtractUsers)
+    source.has("status=503, times=2\nstatus=500, chance=20\nhang, pages=5, times=1")
+    run(*STEPS)
+    assert source.requests >= 6 + 3
+    assert warehouse(pipeline) == good
+
+
+# ---- single users ------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spoilt:
+    """A fault of users: its step, what is wrong, the reason and the value in rejected_users.
+
+    `rejects` are of 50 users, when 2 of them are spoilt and when all are.
+    """
+
+    plan: str
+    wrong: str
+    reason: str
+    offending: dict[str, str | None] = dataclasses.field(default_factory=dict)
+    rejects: tuple[int, int] = (2, 50)
+
+
+SPOILT = {
+    "missing": Spoilt(
+        plan="missing=email",
+        wrong="a field is missing",
+        reason="email_invalid",
+        offending={"email": None},
+    ),
+    "missing-key": Spoilt(
+        plan="missing=login.uuid",
+        wrong="the user's id is missing",
+        reason="user_id_invalid",
+        offending={"login.uuid": None},
+    ),
+    "missing-object": Spoilt(
+        plan="missing=dob",
+        wrong="an object is missing",
+        reason="birth_date_invalid",
+        offending={"dob.date": None},
+    ),
+    "null": Spoilt(
+        plan="set=gender:null",
+        wrong="a field is null",
+        reason="gender_unknown",
+        offending={"gender": None},
+    ),
+    "number": Spoilt(
+        plan="set=email:17",
+        wrong="a number instead of text",
+        reason="email_invalid",
+        offending={"email": "17"},
+    ),
+    "no-date": Spoilt(
+        plan='set=dob.date:"1963-02-30T00:00:00.000Z"',
+        wrong="a date that the calendar has not",
+        reason="birth_date_invalid",
+        offending={"dob.date": "1963-02-30T00:00:00.000Z"},
+    ),
+    "list": Spoilt(plan="mistyped=email", wrong="a list instead of text", reason="wrong_structure"),
+    "epoch-dates": Spoilt(
+        plan="epoch-dates", wrong="the epoch dates of version 1.0", reason="wrong_structure"
+    ),
+    "null-user": Spoilt(plan="user=null", wrong="null instead of a user", reason="not_an_object"),
+    "surrogate": Spoilt(
+        plan="surrogate=name.first", wrong="a lone surrogate", reason="lone_surrogate"
+    ),
+    "nul": Spoilt(
+        plan=r'set=name.first:"a\u0000b"', wrong="a NUL character", reason="nul_character"
+    ),
+    "same-user": Spoilt(
+        plan='set=login.uuid:"00000000-0000-4000-8000-000000000000"',
+        wrong="the same user again and again",
+        reason="duplicate_user_id",
+        offending={"login.uuid": "00000000-0000-4000-8000-000000000000"},
+        rejects=(1, 49),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPOILT.values(), ids=SPOILT)
+def test_spoilt_users_are_rejected_and_too_many_fail_the_day(
+    pipeline: Pipeline, source: Source, case: Spoilt
+) -> None:
+    few, many = case.rejects
+    pipeline.set("source", users_per_day=50, page_size=25)
+    source.has(f"{case.plan},users=4")
+    run(*STEPS)
+    published = warehouse(pipeline)
+    rejected = pipeline.rows("SELECT reasons, offending FROM rejected_users")
+    assert [(row.reasons, row.offending) for row in rejected] == [
+        ([case.reason], case.offending)
+    ] * few
+    assert pipeline.rows("SELECT total_users FROM user_statistics_daily") == [(50 - few,)]
+
+    invalidate(pipeline, ExtractUsers)
+    source.has(case.plan)
+    run(ExtractUsers)
+    before = ledger(pipeline)
+    with pytest.raises(DataError) as failed:
+        run(TransformUsers)
+    sentence = str(failed.value)
+    assert sentence == (
+        f"{many} of 50 users of {DATE} broke a rule, more than the 5 % allowed "
+        f"({case.reason} {many}); nothing was published. Look at the source, or raise [rules] "
+        "rejected_percent_max (--rules-rejected-percent-max)."
+    )
+    assert warehouse(pipeline) == published
+    *old, attempt = ledger(pipeline)
+    assert old == before
+    assert (attempt.job, attempt.state) == ("TransformUsers", "failed")
+    assert sentence in attempt.error
