@@ -32,6 +32,10 @@ VARIABLE = (
     (re.escape(str(DOCUMENT.parent.parent)), "PROJECT"),
     (r"today is \d{4}-\d\d-\d\d", "today is TODAY"),
     (r"(?:/[\w.=-]+)*/(pytest-[\w.-]+(?:/[\w.=-]+)*/)", "FOLDER/"),
+    (r"/faults/[\w.-]+", ""),
+    (r"\d+ bytes read, \d+ more", "N bytes read, N more"),
+    (r"\(\d[\d,]* bytes", "(N bytes"),
+    (r"position \d+", "position N"),
     (r"process \d+", "process N"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME"),
     (r"after \d+(\.\d+)? ?(s|ms|seconds)", "after N s"),
@@ -70,9 +74,13 @@ def render(lines: set[Line]) -> str:
     )
 
 
+#: `sentence(area, what_is_wrong, what_was_printed)` returns the sentence, and keeps it.
+Keep = Callable[[str, str, str], str]
+
+
 @pytest.fixture
-def sentence(pytestconfig: pytest.Config) -> Callable[[str, str, str], str]:
-    """`sentence(area, what_is_wrong, what_was_printed)` returns the sentence, and keeps it."""
+def sentence(pytestconfig: pytest.Config) -> Keep:
+    """Hold a sentence that a test sees against docs/errors.md."""
     documented = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else ""
 
     def keep(area: str, wrong: str, printed: str) -> str:

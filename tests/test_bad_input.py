@@ -3,18 +3,16 @@
 import datetime
 import shutil
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Pipeline, write_config
+from tests.sentences import Keep
 
 DATE = datetime.date(2026, 11, 20)
 TABLES = ("users", "rejected_users", "user_statistics", "extraction_metadata")
-
-Keep = Callable[[str, str, str], str]
 
 
 def contents(pipeline: Pipeline) -> list[list[Any]]:

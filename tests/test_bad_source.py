@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from tests.conftest import Pipeline
+from tests.sentences import Keep
 from workflow.errors import DataError, SourceError
 from workflow.tasks import STEPS, ExtractUsers, Step, TransformUsers
 
@@ -115,7 +116,7 @@ SICK = {
     "nothing": Case(plan="body", wrong="an empty body", said=r"not JSON \(0 bytes, .*\)"),
     "null": Case(plan="body=null", wrong="null", said=r"not a page of users \(.*\)"),
     "delay": Case(plan="delay=5", wrong="an answer that comes too late", said="none in time"),
-    "hang": Case(plan="hang", wrong="no answer, ever", said="none in time"),
+    "hang": Case(plan="hang", wrong="no answer", said="none in time"),
     "close": Case(plan="close", wrong="a closed connection", said=r"no answer \(.*\)"),
     "drip": Case(plan="drip=5", wrong="a slow drip", said=r"a body that took more than 0\.5 s"),
     "cut": Case(plan="cut", wrong="half a body", said=r"no answer \(.*\)"),
@@ -144,7 +145,9 @@ SICK = {
 
 
 @pytest.mark.parametrize("case", SICK.values(), ids=SICK)
-def test_a_sick_source_once_and_for_ever(pipeline: Pipeline, source: Source, case: Case) -> None:
+def test_a_sick_source_once_and_for_ever(
+    pipeline: Pipeline, source: Source, case: Case, sentence: Keep
+) -> None:
     # once: the day recovers, for one request more than its two pages
     source.has(f"{case.plan},pages=2,times=1")
     run(*STEPS)
@@ -159,18 +162,19 @@ def test_a_sick_source_once_and_for_ever(pipeline: Pipeline, source: Source, cas
     pipeline.set("source", deadline=1)
     with pytest.raises(SourceError) as failed:
         run(ExtractUsers)
-    sentence = str(failed.value)
+    text = str(failed.value)
     assert re.fullmatch(
         rf"{source.control}/api/1\.4/ did not give page 2 of 2 within 1 s \(\[source\] "
         rf"deadline\); the last answer was {case.said}\. What came is kept: run the date again "
         r"and it goes on from there\.",
-        sentence,
+        text,
     )
+    sentence(AREA, f"{case.wrong}, for ever", text)
     assert warehouse(pipeline) == complete
     *old, attempt = ledger(pipeline)
     assert old == before
     assert (attempt.job, attempt.state) == ("ExtractUsers", "failed")
-    assert sentence in attempt.error
+    assert text in attempt.error
 
     # what came was kept: only the page that failed is asked for again
     source.has("")
@@ -180,18 +184,19 @@ def test_a_sick_source_once_and_for_ever(pipeline: Pipeline, source: Source, cas
     assert (last.rows_out, last.details["pages_resumed"]) == (20, 1)
 
 
-def test_a_refusal_ends_at_once(pipeline: Pipeline, source: Source) -> None:
+def test_a_refusal_ends_at_once(pipeline: Pipeline, source: Source, sentence: Keep) -> None:
     for status, reason in ((400, "Bad Request"), (403, "Forbidden"), (404, "Not Found")):
         source.has(f"status={status}")
         pipeline.set("source", users_per_day=10)
         with pytest.raises(SourceError) as failed:
             run(ExtractUsers)
-        sentence = str(failed.value)
-        assert sentence == (
+        text = str(failed.value)
+        assert text == (
             f"{source.control}/api/1.4/ answered with status {status} {reason}, which asking "
             "again will not change; check [source] url (--source-url)."
         )
         assert source.requests == 1
+        sentence(AREA, f"status {status}", text)
     assert [run.state for run in ledger(pipeline)] == ["failed"] * 3
 
 
@@ -307,7 +312,7 @@ SPOILT = {
 
 @pytest.mark.parametrize("case", SPOILT.values(), ids=SPOILT)
 def test_spoilt_users_are_rejected_and_too_many_fail_the_day(
-    pipeline: Pipeline, source: Source, case: Spoilt
+    pipeline: Pipeline, source: Source, case: Spoilt, sentence: Keep
 ) -> None:
     few, many = case.rejects
     pipeline.set("source", users_per_day=50, page_size=25)
@@ -326,14 +331,15 @@ def test_spoilt_users_are_rejected_and_too_many_fail_the_day(
     before = ledger(pipeline)
     with pytest.raises(DataError) as failed:
         run(TransformUsers)
-    sentence = str(failed.value)
-    assert sentence == (
+    text = str(failed.value)
+    assert text == (
         f"{many} of 50 users of {DATE} broke a rule, more than the 5 % allowed "
         f"({case.reason} {many}); nothing was published. Look at the source, or raise [rules] "
         "rejected_percent_max (--rules-rejected-percent-max)."
     )
+    sentence(AREA, f"{case.wrong}, in too many users", text)
     assert warehouse(pipeline) == published
     *old, attempt = ledger(pipeline)
     assert old == before
     assert (attempt.job, attempt.state) == ("TransformUsers", "failed")
-    assert sentence in attempt.error
+    assert text in attempt.error
