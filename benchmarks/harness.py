@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,11 +47,17 @@ def measure(command: list[str], env: dict[str, str]) -> Cost:
         ended = threading.Event()
         sampler = threading.Thread(target=_sample, args=(process.pid, peaks, ended))
         sampler.start()
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - started
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = time.perf_counter() - started
+        except BaseException:  # Ctrl-C, or the signal below: the stack is stopped next
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            ended.set()
+            sampler.join()
         process.returncode = os.waitstatus_to_exitcode(status)
-        ended.set()
-        sampler.join()
         if process.returncode:
             log.seek(0)
             sys.stderr.buffer.write(log.read())
@@ -104,6 +111,7 @@ def stack() -> Iterator[Path]:
             },
         )
         env = environment(config)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped by SIGTERM."))
         workflow = str(BIN / "workflow")
         try:
             for command in (["stack", "up"], ["init-db"]):
