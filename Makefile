@@ -7,10 +7,10 @@ PYTHONS := python3.13 python3.12 python3.11 python3 python /usr/bin/python3
 SOURCE ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench stack down reset lock lock-jars clean
+.PHONY: help install run test test-captured lint bench stack down reset lock lock-jars clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: requirements.txt setup.py
 	@set -e; for python in $(PYTHONS); do \
@@ -37,6 +37,9 @@ run: install  ## a correct day of users: stack up, schemas, RunDaily for today; 
 
 test: install  ## the whole suite, on services of its own
 	@$(BIN)/python -m pytest
+
+test-captured: install  ## captured answers of the API through all engines
+	@$(BIN)/python -m pytest -rP tests_captured
 
 lint: install  ## formatting, lint, types, import direction
 	@$(BIN)/ruff format --check .
