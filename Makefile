@@ -11,9 +11,10 @@ JSON ?= benchmarks/results.json
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test lint bench stack down reset secrets lock lock-jars clean
+.PHONY: help install run test test-captured lint bench stack down reset lock lock-jars clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: requirements.txt setup.py
 	@set -e; for python in $(PYTHONS); do \
@@ -41,6 +42,9 @@ run: install  ## a correct day of users: stack up, schemas, RunDaily for today; 
 test: install  ## the whole suite, on services of its own
 	@$(BIN)/python -m pytest
 
+test-captured: install  ## captured answers of the API through all engines
+	@$(BIN)/python -m pytest -rP tests_captured
+
 lint: install  ## formatting, lint, types, import direction
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -48,7 +52,7 @@ lint: install  ## formatting, lint, types, import direction
 	@$(BIN)/lint-imports
 
 errors: install  ## write docs/errors.md from the sentences that the tests see
-	@$(BIN)/python -m pytest --write-errors
+	@$(BIN)/python -m pytest --write-errors tests/test_bad_input.py tests/test_bad_source.py
 
 bench: install  ## a new date against its budget, and what each step costs; SIZES=1000,20000 JSON=file
 	@$(BIN)/python benchmarks/day.py

@@ -232,7 +232,7 @@ def _account_for_every_document(pipeline: Pipeline, good: list[str], bad: list[s
 def test_the_server_of_these_tests_has_not_the_project(spark: SparkSession) -> None:
     from pyspark.sql.functions import udf
 
-    @udf("array<string>")
+    @udf(returnType="array<string>", useArrow=False)
     def look(_: int) -> list[str]:
         import sys
         from pathlib import Path
