@@ -4,8 +4,9 @@
 
     position    int     0 .. rows-1, each exactly once
     raw_data    string  the document's leaves in `LEAVES` as canonical JSON, every leaf a string
-                        or null; null when the document is unfit
-    json_error  string  null, or why the document is unfit (`check_document`)
+                        or null; null when the document is no JSON object
+    json_errors string  why the document is unfit, JSON of `ERRORS_DDL` (`check_document`); null
+                        when it is fit
 
 Whether a document is JSON is decided here, once, in Python: engines disagree on trailing
 garbage, single quotes, lone surrogates, NaN, 1e400, and on how a number reads as text
@@ -21,11 +22,12 @@ import math
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import date
 from json.encoder import encode_basestring
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
@@ -45,7 +47,11 @@ FETCH_SIZE = 1_000
 #: Right after a node was killed, quorum reads time out until the failure detector noticed.
 RETRY_SECONDS = 60.0
 
-SCHEMA = "position int, raw_data string, json_error string"
+# Sail takes no nested types from a DataSource, hence JSON in json_errors
+SCHEMA = "position int, raw_data string, json_errors string"
+
+#: The DDL for `from_json` of json_errors.
+ERRORS_DDL = "ARRAY<STRUCT<reason: STRING, field: STRING, value: STRING>>"
 
 #: The leaves of a RandomUser 1.4 document that anything after Cassandra may see.
 #: No password, salt or hash, no national id value.
@@ -122,6 +128,8 @@ _PLAN = [
     for path in _objects()[1:]
 ]
 _TOP_KEYS = _keys("")
+# in the order of the template
+_PATHS = [f"{path}.{key}".removeprefix(".") for path in _objects() for key in _keys(path)]
 _NO_OBJECT: dict[str, Any] = {}
 
 
@@ -136,9 +144,35 @@ def _no_constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
 
 
-def _bad_characters(document: object) -> str | None:
-    """Why a decoded document cannot be stored as text in PostgreSQL, keys included."""
-    found: str | None = None
+class JsonError(NamedTuple):
+    """Why a document is unfit.
+
+    reason  a name that `check_document` lists
+    field   the leaf of LEAVES that it is about; None: the document, or something else in it,
+            which may be a secret
+    value   the leaf's text, escaped; None without field and for `wrong_structure`, where
+            anything may stand
+    """
+
+    reason: str
+    field: str | None
+    value: str | None
+
+
+def _bad_characters(text: str) -> str | None:
+    """Why a text cannot be stored in PostgreSQL."""
+    if "\0" in text:
+        return "nul_character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "lone_surrogate"
+    return None
+
+
+def _bad_texts(document: object) -> list[str]:
+    """The `_bad_characters` of all strings of a decoded document, keys included."""
+    texts = []
     rest = [document]
     while rest:
         node = rest.pop()
@@ -148,13 +182,10 @@ def _bad_characters(document: object) -> str | None:
         elif isinstance(node, list):
             rest += node
         elif isinstance(node, str):
-            if "\0" in node:
-                return "nul_character"
-            try:
-                node.encode()
-            except UnicodeEncodeError:
-                found = "lone_surrogate"
-    return found
+            texts.append(node)
+    if not _bad_characters(" ".join(texts)):  # as a rule; faster than text by text
+        return []
+    return [reason for text in texts if (reason := _bad_characters(text))]
 
 
 class _WrongStructure(Exception):
@@ -172,6 +203,13 @@ def _other_leaf(value: object) -> str:
     raise _WrongStructure
 
 
+def _rendered(leaves: list[Any]) -> str:
+    # a template, because json.dumps of nested dictionaries takes twice as long
+    return _TEMPLATE % tuple(
+        [encode_basestring(v) if type(v) is str else _other_leaf(v) for v in leaves]
+    )
+
+
 def _canonical(document: dict[str, Any]) -> str:
     objects = [document]
     leaves: list[Any] = [document.get(key) for key in _TOP_KEYS]
@@ -183,42 +221,89 @@ def _canonical(document: dict[str, Any]) -> str:
             raise _WrongStructure
         objects.append(node)
         leaves += map(node.get, keys)
-    # a template, because json.dumps of nested dictionaries takes twice as long
-    return _TEMPLATE % tuple(
-        [encode_basestring(v) if type(v) is str else _other_leaf(v) for v in leaves]
-    )
+    return _rendered(leaves)
 
 
-def check_document(text: str | None) -> tuple[str | None, str | None]:
-    """Decide whether a raw document is fit for the rules: (canonical JSON, json_error).
+def _leaf(document: object, path: str) -> Any:
+    """The leaf of a document at a path, None when it is missing."""
+    node = document
+    for key in path.split("."):
+        if node is None:
+            return None
+        if not isinstance(node, dict):
+            raise _WrongStructure
+        node = node.get(key)
+    if isinstance(node, dict | list):
+        raise _WrongStructure
+    return node
 
-    Exactly one of the two is None. The errors, in this order:
+
+def _repaired(document: dict[str, Any], bad_texts: list[str]) -> tuple[str, list[JsonError]]:
+    """What `check_document` gives for an unfit object, leaf by leaf: slow, and seldom needed."""
+    leaves: list[Any] = []
+    errors = []
+    for path in _PATHS:
+        try:
+            leaf = _leaf(document, path)
+        except _WrongStructure:
+            leaf = None
+            errors.append(JsonError("wrong_structure", path, None))
+        if isinstance(leaf, str) and (reason := _bad_characters(leaf)):
+            escaped = leaf.replace("\0", r"\u0000").encode(errors="backslashreplace")
+            leaf = escaped.decode()
+            errors.append(JsonError(reason, path, leaf))
+        leaves.append(leaf)
+    elsewhere = Counter(bad_texts) - Counter(error.reason for error in errors)
+    errors += [JsonError(reason, None, None) for reason in sorted(elsewhere)]
+    return _rendered(leaves), errors
+
+
+def check_document(text: str | None) -> tuple[str | None, list[JsonError]]:
+    """Make a raw document fit for the rules: (canonical JSON, why it is unfit).
+
+    Without errors the document is fit. No canonical JSON, and one error without field:
 
     invalid_json     not JSON by RFC 8259, or a number that is beyond a double or has
                      more than 4,300 digits
     not_an_object    JSON, but null, a list or a scalar
+
+    The others come once for each leaf of LEAVES that they are about, in that order, then once
+    without field when the rest of the document has them:
+
     nul_character    a string holds U+0000, which PostgreSQL's text and jsonb refuse
     lone_surrogate   a string is not Unicode
-    wrong_structure  an object or list where a leaf is expected, or the other way round
+    wrong_structure  an object or list where a leaf is expected, or the other way round;
+                     asked of leaves only
+
+    The canonical JSON holds such a leaf escaped (`\\u0000`, `\\ud800`: six characters each), or
+    as null where the structure is wrong.
 
     Of a key that is given twice the last value counts. Missing and null are left to the rules.
     """
     if text is None:
-        return None, "invalid_json"
+        return None, [JsonError("invalid_json", None, None)]
     try:
         document = json.loads(text, parse_float=_finite, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        return None, "invalid_json"
+        return None, [JsonError("invalid_json", None, None)]
     if type(document) is not dict:
-        return None, "not_an_object"
+        return None, [JsonError("not_an_object", None, None)]
     # only an escape can spell either: raw control characters are no JSON, and what
     # came through UTF-8 holds no surrogates
-    if "\\u" in text and (error := _bad_characters(document)):
-        return None, error
-    try:
-        return _canonical(document), None
-    except _WrongStructure:
-        return None, "wrong_structure"
+    bad_texts = _bad_texts(document) if "\\u" in text else []
+    if not bad_texts:
+        try:
+            return _canonical(document), []
+        except _WrongStructure:
+            pass
+    return _repaired(document, bad_texts)
+
+
+def errors_as_json(errors: list[JsonError]) -> str | None:
+    """The errors of a document as the column json_errors holds them."""
+    if not errors:
+        return None
+    return json.dumps([error._asdict() for error in errors], ensure_ascii=False)
 
 
 # ---- Cassandra ---------------------------------------------------------------------------
@@ -349,9 +434,9 @@ def _batch(rows: list[Any]) -> pa.RecordBatch:
         [
             pa.array([row.position for row in rows], pa.int32()),
             pa.array([raw_data for raw_data, _ in checked], pa.string()),
-            pa.array([error for _, error in checked], pa.string()),
+            pa.array([errors_as_json(errors) for _, errors in checked], pa.string()),
         ],
-        names=["position", "raw_data", "json_error"],
+        names=["position", "raw_data", "json_errors"],
     )
 
 

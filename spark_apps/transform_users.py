@@ -24,7 +24,7 @@ from pyspark.sql import DataFrame, Window
 if __name__ == "__main__":  # run as a file: make the package around it importable
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from spark_apps.cassandra_source import DOCUMENT_DDL, raw_users
+from spark_apps.cassandra_source import DOCUMENT_DDL, ERRORS_DDL, raw_users
 from spark_apps.session import script_session
 
 
@@ -103,8 +103,9 @@ COLUMNS = (
     ("picture_url", "doc.picture.large"),
 )
 
-#: All reasons of a row are kept, in this order. A document that is no usable JSON has the one
-#: reason that `cassandra_source.check_document` gives, a repeated user DUPLICATE.
+#: All reasons of a row are kept: what `cassandra_source.check_document` finds, these rules in
+#: this order, but for the leaves that it has found already, and DUPLICATE. A document that is
+#: no JSON object has its one reason.
 RULES = (
     Rule("user_id_invalid", "login.uuid", "user_id is not null"),
     Rule("username_missing", "login.username", _FILLED),
@@ -143,43 +144,44 @@ RULES = (
     Rule("picture_url_missing", "picture.large", _FILLED),
 )
 
-#: Another row of the day, with a lower position, is the same user. Asked of rows that keep
-#: all RULES.
+#: Another row of the day, clean or rejected, with a lower position, is the same user.
 DUPLICATE = "duplicate_user_id"
 
 _REASON = "named_struct('reason', {reason}, 'field', {field}, 'value', {value})"
 
 
 def _broken(rule: Rule) -> str:
-    """SQL of the reason that a row breaks the rule, null when it keeps it."""
+    """SQL of the reason that a row breaks the rule, null when it keeps it or has an unfit leaf."""
     leaf = f"doc.{rule.field}"
     reason = _REASON.format(reason=f"'{rule.name}'", field=f"'{rule.field}'", value=leaf)
-    return f"CASE WHEN NOT coalesce({rule.condition.replace('{}', leaf)}, false) THEN {reason} END"
+    kept = f"coalesce({rule.condition.replace('{}', leaf)}, false)"
+    # null, not false, where an error has no field
+    unfit = f"coalesce(array_contains(json_errors.field, '{rule.field}'), false)"
+    return f"CASE WHEN NOT ({kept} OR {unfit}) THEN {reason} END"
 
 
 def transform(raw: DataFrame, partition_date: date) -> DataFrame:
     """Type the raw users of a day and say of each whether it is clean or rejected.
 
-    raw is (position int, raw_data string, json_error string), as `raw_users` gives it. The
+    raw is (position int, raw_data string, json_errors string), as `raw_users` gives it. The
     result has a row for each of raw: position int; COLUMNS, of which a rejected row keeps only
     user_id; reasons array<struct<reason, field, value: string>>, null in a clean row; outcome
     `clean` or `rejected`. Write it with `.write.partitionBy("outcome")`.
     """
-    null = "cast(null as string)"
-    unfit = _REASON.format(reason="json_error", field=null, value=null)
     repeated = _REASON.format(reason=f"'{DUPLICATE}'", field="'login.uuid'", value="doc.login.uuid")
     reasons = (
-        f"CASE WHEN json_error is not null THEN array({unfit}) "
-        f"ELSE array_compact(array({', '.join(map(_broken, RULES))})) END"
+        "CASE WHEN raw_data is null THEN json_errors ELSE "
+        f"concat(json_errors, array_compact(array({', '.join(map(_broken, RULES))}))) END"
     )
-    # a rejected row is alone in its window: thousands of them must not meet in one
-    same_user = Window.partitionBy(
-        F.expr("CASE WHEN size(reasons) = 0 THEN user_id ELSE cast(position as string) END")
-    )
+    # a row without user is alone in its window: thousands of them must not meet in one
+    same_user = Window.partitionBy(F.expr("coalesce(user_id, cast(position as string))"))
     return (
         raw.select(
             "position",
-            "json_error",
+            "raw_data",
+            F.expr(f"coalesce(from_json(json_errors, '{ERRORS_DDL}'), array())").alias(
+                "json_errors"
+            ),
             F.expr(f"from_json(raw_data, '{DOCUMENT_DDL}')").alias("doc"),
             F.lit(partition_date).alias("partition_date"),
         )
@@ -189,7 +191,8 @@ def transform(raw: DataFrame, partition_date: date) -> DataFrame:
         .withColumn(
             "reasons",
             F.expr(
-                f"CASE WHEN position > first_position THEN array({repeated}) "
+                "CASE WHEN position > first_position "
+                f"THEN concat(reasons, array({repeated})) "
                 "WHEN size(reasons) > 0 THEN reasons END"
             ),
         )

@@ -107,14 +107,18 @@ def test_rejects_keep_their_reasons_and_values(pipeline: Pipeline) -> None:
                 "reasons": [
                     {"reason": "gender_unknown", "field": "gender", "value": 'x"\u200c'},
                     {"reason": "city_missing", "field": "city", "value": None},
+                    {"reason": "nul_character", "field": "email", "value": r"\u0000"},
+                    {"reason": "nul_character", "field": "nat", "value": r"\u0000"},
+                    {"reason": "nul_character", "field": None, "value": None},
                 ],
             },
         )
     )
     (row,) = pipeline.rows("SELECT * FROM rejected_users")
     assert (row.position, row.user_id) == (3, None)
-    assert row.reasons == ["gender_unknown", "city_missing"]
-    assert row.offending == {"gender": 'x"\u200c', "city": None}
+    assert row.reasons == ["gender_unknown", "city_missing", "nul_character"]
+    nul = r"\u0000"  # six characters
+    assert row.offending == {"gender": 'x"\u200c', "city": None, "email": nul, "nat": nul}
 
 
 def test_a_load_that_fails_leaves_the_day_as_it_was(pipeline: Pipeline) -> None:

@@ -223,10 +223,11 @@ class TransformUsers(Step):
         if rejected * 100 <= limit * rows:
             return
         counts = Counter(
-            reason["reason"]
+            name
             for batch in run.batches(["reasons"], REJECTED)
             for row in batch.to_pylist()
-            for reason in row["reasons"]
+            # a row may have one reason in several fields
+            for name in dict.fromkeys(reason["reason"] for reason in row["reasons"])
         )
         by_reason = ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())
         raise DataError(

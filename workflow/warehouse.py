@@ -104,7 +104,8 @@ def _csv_of_rejects(date: datetime.date, batches: Iterable[pa.RecordBatch]) -> I
         text = io.StringIO()
         writer = csv.writer(text)
         for row in batch.to_pylist():
-            reasons = [reason["reason"] for reason in row["reasons"]]
+            # a row may have one reason in several fields
+            reasons = list(dict.fromkeys(reason["reason"] for reason in row["reasons"]))
             offending = {
                 reason["field"]: reason["value"] for reason in row["reasons"] if reason["field"]
             }

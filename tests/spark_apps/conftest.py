@@ -13,7 +13,7 @@ import pytest
 from luigi.configuration import get_config
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_apps.cassandra_source import SCHEMA, check_document
+from spark_apps.cassandra_source import SCHEMA, check_document, errors_as_json
 from spark_apps.transform_users import transform
 from workflow import engine
 
@@ -98,7 +98,8 @@ def raw_frame(spark: SparkSession) -> Callable[[list[object]], DataFrame]:
 
     def make(documents: list[object]) -> DataFrame:
         texts = [doc if isinstance(doc, str) else json.dumps(doc) for doc in documents]
-        rows = [(position, *check_document(text)) for position, text in enumerate(texts)]
+        checked = [check_document(text) for text in texts]
+        rows = [(n, raw, errors_as_json(errors)) for n, (raw, errors) in enumerate(checked)]
         return spark.createDataFrame(rows, SCHEMA)
 
     return make

@@ -39,6 +39,7 @@ _texts = st.text(st.characters(), max_size=12) | st.sampled_from(
         "2000-02-29T00:00:00.000Z",
         "0001-01-01T00:00:00.000Z",
         "99999999999",
+        "\ud800",
     ]
 )
 _scalars = (

@@ -45,22 +45,66 @@ BATCH_ROWS = 1000  # a divisor of BUCKET_ROWS: a batch stays in one partition
         ('"text"', "not_an_object"),
         ("1", "not_an_object"),
         ("[{}]", "not_an_object"),
-        (r'{"a": "\u0000"}', "nul_character"),
-        (r'{"\u0000": 1}', "nul_character"),
-        (r'{"a": [[{"b": "x\u0000"}]]}', "nul_character"),
-        (r'{"a": "\ud800"}', "lone_surrogate"),
-        (r'{"a": "\uDFFF\uD800"}', "lone_surrogate"),
-        (r'{"\udc00": 1}', "lone_surrogate"),
-        ('{"name": "x"}', "wrong_structure"),
-        ('{"name": []}', "wrong_structure"),
-        ('{"gender": {}}', "wrong_structure"),
-        ('{"gender": ["male"]}', "wrong_structure"),
-        ('{"location": {"street": 7}}', "wrong_structure"),
-        ('{"dob": 1103760773}', "wrong_structure"),
     ],
 )
-def test_unfit_document(text: str | None, error: str) -> None:
-    assert check_document(text) == (None, error)
+def test_no_document(text: str | None, error: str) -> None:
+    assert check_document(text) == (None, [(error, None, None)])
+
+
+NUL, LONE, WRONG = "nul_character", "lone_surrogate", "wrong_structure"
+
+
+@pytest.mark.parametrize(
+    ("text", "errors"),
+    [
+        (r'{"gender": "x\u0000y"}', [(NUL, "gender", r"x\u0000y")]),
+        (r'{"gender": "\uD800\u0000"}', [(NUL, "gender", r"\ud800\u0000")]),
+        (r'{"gender": "\uDFFF\uD800 😀"}', [(LONE, "gender", r"\udfff\ud800 😀")]),
+        (r'{"login": {"uuid": "\u0000"}}', [(NUL, "login.uuid", r"\u0000")]),
+        (r'{"login": {"password": "\u0000"}}', [(NUL, None, None)]),
+        (r'{"a": "\u0000"}', [(NUL, None, None)]),
+        (r'{"\u0000": 1}', [(NUL, None, None)]),
+        (r'{"a": [[{"b": "x\u0000"}]], "c": "\u0000"}', [(NUL, None, None)]),
+        (r'{"\udc00": 1, "b": "\u0000"}', [(LONE, None, None), (NUL, None, None)]),
+        (r'{"a": "\u0000", "nat": "\u0000"}', [(NUL, "nat", r"\u0000"), (NUL, None, None)]),
+        ('{"gender": {}}', [(WRONG, "gender", None)]),
+        ('{"gender": ["male"]}', [(WRONG, "gender", None)]),
+        (r'{"gender": ["\u0000"]}', [(WRONG, "gender", None), (NUL, None, None)]),
+        ('{"dob": 1103760773}', [(WRONG, "dob.date", None)]),
+        ('{"login": "x"}', [(WRONG, "login.uuid", None), (WRONG, "login.username", None)]),
+        (
+            r'{"picture": [], "nat": "\ud800", "location": {"street": 7}}',
+            [
+                (LONE, "nat", r"\ud800"),
+                (WRONG, "location.street.number", None),
+                (WRONG, "location.street.name", None),
+                (WRONG, "picture.large", None),
+            ],
+        ),
+    ],
+)
+def test_unfit_leaves_are_named_and_escaped(
+    text: str, errors: list[tuple[str, str | None, str | None]]
+) -> None:
+    canonical, found = check_document(text)
+    assert found == errors
+    assert canonical is not None
+    document = json.loads(canonical)
+    for _, field, value in errors:
+        if field:
+            leaf = document
+            for key in field.split("."):
+                leaf = leaf[key]
+            assert leaf == value
+
+
+def test_the_other_leaves_of_an_unfit_document_are_kept(
+    user: Callable[..., dict[str, Any]],
+) -> None:
+    fit, none = check_document(json.dumps(user(1)))
+    unfit, errors = check_document(json.dumps(user(1, {"login.password": "\0"})))
+    assert (unfit, none) == (fit, [])
+    assert errors == [(NUL, None, None)]
 
 
 @pytest.mark.parametrize(
@@ -80,8 +124,8 @@ def test_unfit_document(text: str | None, error: str) -> None:
     ],
 )
 def test_leaves_become_text(value: str, text: str | None) -> None:
-    canonical, error = check_document('{"gender": ' + value + ', "other": [1, {}]}')
-    assert error is None
+    canonical, errors = check_document('{"gender": ' + value + ', "other": [1, {}]}')
+    assert errors == []
     assert canonical is not None
     assert json.loads(canonical)["gender"] == text
 
@@ -139,7 +183,9 @@ def test_reads_every_bucket_once(spark: SparkSession, cassandra_keyspace: Any) -
     extraction = Extraction(cassandra_keyspace, ['{"gender": 1}'] * (rows - 1) + ["x"])
     table = extraction.read(spark, rows=rows, buckets=2).toArrow().sort_by("position")
     assert table["position"].to_pylist() == list(range(rows))
-    assert table["json_error"].to_pylist() == [None] * (rows - 1) + ["invalid_json"]
+    errors = table["json_errors"].to_pylist()
+    assert errors[:-1] == [None] * (rows - 1)
+    assert json.loads(errors[-1]) == [{"reason": "invalid_json", "field": None, "value": None}]
     assert table["raw_data"][0].as_py() == check_document('{"gender": 1}')[0]
     assert table["raw_data"][rows - 1].as_py() is None
 

@@ -102,7 +102,8 @@ def rejected(user: MakeUser) -> list[str]:
         " ",
     ]
     texts += ["null", "1", '"text"', "[]", f"[{whole}]", "{}", '{"results": []}', '{"name": 7}']
-    return [*texts, '{"\\u0000": 1}', "[" * 100_000]
+    spoilt = {"email": "\0", "nat": "\ud800", "cell": ["x"], "phone": "", "login.salt": "\0"}
+    return [*texts, json.dumps(user(40_002, spoilt)), '{"\\u0000": 1}', "[" * 100_000]
 
 
 def store(session: Session, date: datetime.date, documents: list[str]) -> uuid.UUID:

@@ -146,9 +146,28 @@ REJECTED_CASES: list[tuple[dict[str, Any], list[tuple[str, str | None]]]] = [
       ("nationality_invalid", None)]),
 ]  # fmt: skip
 
-UNFIT = ["invalid_json", "not_an_object", "nul_character", "lone_surrogate", "wrong_structure"]
+# documents that are none: their one reason
+NO_DOCUMENTS = {"{'a': 1}": "invalid_json", "[]": "not_an_object"}
+
+# changes of the user that make its document unfit: reasons, fields, values
+UNFIT_CASES: list[tuple[dict[str, Any], list[tuple[str, str | None, str | None]]]] = [
+    ({"name.first": "a\0"}, [("nul_character", "name.first", r"a\u0000")]),
+    ({"login.uuid": "\ud800"}, [("lone_surrogate", "login.uuid", r"\ud800")]),
+    ({"email": "\0", "nat": "\ud800", "cell": ["x"], "gender": "x", "phone": ""},
+     [("nul_character", "email", r"\u0000"), ("wrong_structure", "cell", None),
+      ("lone_surrogate", "nat", r"\ud800"), ("gender_unknown", "gender", "x"),
+      ("phone_missing", "phone", "")]),
+    ({"login.password": "top-secret\0", "gender": "x"},
+     [("nul_character", None, None), ("gender_unknown", "gender", "x")]),
+    ({"login": "top-secret"},
+     [("wrong_structure", "login.uuid", None), ("wrong_structure", "login.username", None)]),
+    ({"registered.date": ["top-secret"], "dob.date": None},
+     [("wrong_structure", "registered.date", None), ("birth_date_invalid", "dob.date", None)]),
+]  # fmt: skip
+
 FIRST_REJECTED = len(CLEAN_CASES)
 FIRST_UNFIT = FIRST_REJECTED + len(REJECTED_CASES)
+FIRST_NO_DOCUMENT = FIRST_UNFIT + len(UNFIT_CASES)
 
 
 def _user_id(number: int) -> str:
@@ -162,8 +181,9 @@ def rows(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> list[dict[str, Any]]:
     changes = [case for case, _ in CLEAN_CASES] + [case for case, _ in REJECTED_CASES]
+    changes += [case for case, _ in UNFIT_CASES]
     documents: list[object] = [user(number, change) for number, change in enumerate(changes)]
-    documents += ["{'a': 1}", "[]", r'{"a": "\u0000"}', r'{"a": "\ud800"}', '{"name": []}']
+    documents += NO_DOCUMENTS
     path = tmp_path_factory.mktemp("transform") / "run"
     table = transform_to(path, documents, PARTITION_DATE)
     assert table.num_rows == len(documents)
@@ -193,20 +213,37 @@ def test_rejected(rows: list[dict[str, Any]], number: int) -> None:
     }, change
 
 
-@pytest.mark.parametrize("number", range(len(UNFIT)))
-def test_unfit_document_has_one_reason(rows: list[dict[str, Any]], number: int) -> None:
+@pytest.mark.parametrize("number", range(len(UNFIT_CASES)))
+def test_unfit_document_has_all_its_reasons(rows: list[dict[str, Any]], number: int) -> None:
+    change, reasons = UNFIT_CASES[number]
     position = FIRST_UNFIT + number
+    has_id = "login.uuid" not in {field for _, field, _ in reasons}
+    assert rows[position] == dict.fromkeys(CLEAN) | {
+        "position": position,
+        "user_id": _user_id(position) if has_id else None,
+        "outcome": "rejected",
+        "reasons": [
+            {"reason": reason, "field": field, "value": value} for reason, field, value in reasons
+        ],
+    }, change
+
+
+@pytest.mark.parametrize("number", range(len(NO_DOCUMENTS)))
+def test_no_document_has_one_reason(rows: list[dict[str, Any]], number: int) -> None:
+    position = FIRST_NO_DOCUMENT + number
+    reason = list(NO_DOCUMENTS.values())[number]
     assert rows[position] == dict.fromkeys(CLEAN) | {
         "position": position,
         "user_id": None,
         "outcome": "rejected",
-        "reasons": [{"reason": UNFIT[number], "field": None, "value": None}],
+        "reasons": [{"reason": reason, "field": None, "value": None}],
     }
 
 
 def test_every_rule_is_broken_once(rows: list[dict[str, Any]]) -> None:
     broken = {reason["reason"] for row in rows for reason in row["reasons"] or []}
-    assert broken == {rule.name for rule in RULES} | set(UNFIT)
+    unfit = {reason for _, reasons in UNFIT_CASES for reason, _, _ in reasons}
+    assert broken == {rule.name for rule in RULES} | unfit | set(NO_DOCUMENTS.values())
 
 
 def test_no_secret_leaves_the_raw_store(rows: list[dict[str, Any]]) -> None:
@@ -220,23 +257,36 @@ def test_the_first_position_of_a_user_stays(
 ) -> None:
     upper, lower = _user_id(1).upper(), _user_id(1)
     documents: list[object] = [
-        user(1, {"email": "broken", "login.uuid": upper}),  # rejected anyway: does not count
-        user(1, {"login.uuid": upper}),
-        user(2),
+        user(1, {"email": "broken", "login.uuid": upper}),  # the first, though rejected
         user(1, {"login.uuid": lower}),
+        user(2),
+        user(2, {"email": "broken", "name.first": "a\0"}),
         user(1, {"login.uuid": upper, "name.first": "Other"}),
+        user(0, {"login.uuid": "X"}),  # no user: never a repeated one
+        user(0, {"login.uuid": "X"}),
+        "{",
+        "{",
     ]
     rows = transform_to(tmp_path / "run", documents, PARTITION_DATE).to_pylist()
     reasons = [[(r["reason"], r["value"]) for r in row["reasons"] or []] for row in rows]
     assert reasons == [
         [("email_invalid", "broken")],
-        [],
-        [],
         [("duplicate_user_id", lower)],
+        [],
+        [
+            ("nul_character", r"a\u0000"),
+            ("email_invalid", "broken"),
+            ("duplicate_user_id", _user_id(2).replace("abcd", "AbCd")),
+        ],
         [("duplicate_user_id", upper)],
+        [("user_id_invalid", "X")],
+        [("user_id_invalid", "X")],
+        [("invalid_json", None)],
+        [("invalid_json", None)],
     ]
-    assert [row["user_id"] for row in rows] == [lower, lower, _user_id(2), lower, lower]
-    assert [row["username"] is None for row in rows] == [True, False, False, True, True]
+    two = _user_id(2)
+    assert [row["user_id"] for row in rows] == [lower, lower, two, two, lower, *[None] * 4]
+    assert [row["username"] is None for row in rows] == [n != 2 for n in range(len(rows))]
 
 
 @pytest.mark.parametrize(
