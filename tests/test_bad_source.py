@@ -289,16 +289,30 @@ SPOILT = {
         reason="birth_date_invalid",
         offending={"dob.date": "1963-02-30T00:00:00.000Z"},
     ),
-    "list": Spoilt(plan="mistyped=email", wrong="a list instead of text", reason="wrong_structure"),
+    "list": Spoilt(
+        plan="mistyped=email",
+        wrong="a list instead of text",
+        reason="wrong_structure",
+        offending={"email": None},
+    ),
     "epoch-dates": Spoilt(
-        plan="epoch-dates", wrong="the epoch dates of version 1.0", reason="wrong_structure"
+        plan="epoch-dates",
+        wrong="the epoch dates of version 1.0",
+        reason="wrong_structure",
+        offending={"dob.date": None, "registered.date": None},
     ),
     "null-user": Spoilt(plan="user=null", wrong="null instead of a user", reason="not_an_object"),
     "surrogate": Spoilt(
-        plan="surrogate=name.first", wrong="a lone surrogate", reason="lone_surrogate"
+        plan=r'set=name.first:"a\ud800b"',
+        wrong="a lone surrogate",
+        reason="lone_surrogate",
+        offending={"name.first": r"a\ud800b"},
     ),
     "nul": Spoilt(
-        plan=r'set=name.first:"a\u0000b"', wrong="a NUL character", reason="nul_character"
+        plan=r'set=name.first:"a\u0000b"',
+        wrong="a NUL character",
+        reason="nul_character",
+        offending={"name.first": r"a\u0000b"},
     ),
     "same-user": Spoilt(
         plan='set=login.uuid:"00000000-0000-4000-8000-000000000000"',
