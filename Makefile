@@ -52,7 +52,8 @@ lint: install  ## formatting, lint, types, import direction
 	@$(BIN)/lint-imports
 
 errors: install  ## write docs/errors.md from the sentences that the tests see
-	@$(BIN)/python -m pytest --write-errors tests/test_bad_input.py tests/test_bad_source.py
+	@$(BIN)/python -m pytest --write-errors tests/test_bad_input.py tests/test_bad_source.py \
+		tests/test_cassandra_password.py
 
 bench: install  ## a new date against its budget, and what each step costs; SIZES=1000,20000 JSON=file
 	@$(BIN)/python benchmarks/day.py

@@ -9,7 +9,7 @@ import os
 import uuid
 
 from workflow import raw_store
-from workflow.settings import cassandra, spark
+from workflow.settings import cassandra, read_secret, spark
 
 
 def transform(date: datetime.date, extraction_id: uuid.UUID, *, rows: int, output: str) -> None:
@@ -21,6 +21,8 @@ def transform(date: datetime.date, extraction_id: uuid.UUID, *, rows: int, outpu
     from workflow import engine
 
     cfg = cassandra()
+    if cfg.user:
+        read_secret(cfg.password_file, "[cassandra] password_file")  # said here in a sentence
     raw = cassandra_source.raw_users(
         engine.session(),
         hosts=",".join(raw_store.contact_points()),

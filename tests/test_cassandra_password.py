@@ -1,0 +1,87 @@
+"""A Cassandra that asks for a password: the local stack's own program with authentication on."""
+
+import contextlib
+import dataclasses
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.conftest import Pipeline, free_ports
+from tests.sentences import Keep
+from workflow import raw_store
+from workflow.errors import StoreError
+from workflow.stack import cassandra
+from workflow.stack.place import from_settings
+
+DATE = "2026-11-20"
+PASSWORD = "cassandra"  # of the role that Cassandra itself makes
+
+
+@pytest.fixture
+def locked(pipeline: Pipeline, tmp_path: Path) -> Iterator[Pipeline]:
+    """A pipeline on an empty Cassandra that asks for a password, which its file holds."""
+    native, storage = free_ports(2)
+    place = dataclasses.replace(
+        from_settings(),
+        data=tmp_path / "data",
+        cassandra_port=native,
+        cassandra_storage_port=storage,
+        cassandra_heap_mb=512,
+    )
+    program = cassandra.service(place).prepare(Console(quiet=True))
+    configuration = tmp_path / "data/cassandra/cassandra.yaml"
+    text = configuration.read_text()
+    configuration.write_text(text.replace("AllowAllAuthenticator", "PasswordAuthenticator"))
+    java, *options = program.command
+    process = subprocess.Popen(
+        [java, "-Dcassandra.superuser_setup_delay_ms=0", *options],
+        cwd=program.directory,
+        env={**os.environ, **program.environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    (tmp_path / "password").write_text(f"{PASSWORD}\n")
+    pipeline.set(
+        "cassandra", port=native, user="cassandra", password_file=str(tmp_path / "password")
+    )
+    try:
+        for _ in range(120):
+            with contextlib.suppress(StoreError), raw_store.connect():
+                break
+            time.sleep(0.5)
+        yield pipeline
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_the_right_password_gives_a_day_and_a_wrong_one_a_sentence(
+    locked: Pipeline, sentence: Keep, tmp_path: Path
+) -> None:
+    locked.set("source", users_per_day=20)
+    locked.run("workflow", "init-db")
+    locked.day(DATE)
+    (row,) = locked.rows("SELECT total_users FROM user_statistics_daily")
+    assert row.total_users == 20
+
+    wrong = tmp_path / "wrong"
+    wrong.write_text("not this one")
+    options = ("--cassandra-password-file", str(wrong))
+    done = locked.day("2026-11-21", *options, check=None)
+    assert done.returncode != 0
+    sentence("Stores", "Cassandra refuses the password", done.stderr)
+    assert "not this one" not in done.stderr
+
+    done = locked.run(
+        "workflow", "rerun", DATE, "--from", "TransformUsers", "--local-scheduler", *options,
+        check=1,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    done = locked.day(DATE, "--cassandra-password-file", str(tmp_path / "nowhere"), check=None)
+    assert done.returncode != 0
+    sentence("Settings", "a password file for Cassandra that is not there", done.stderr)
