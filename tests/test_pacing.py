@@ -1,0 +1,87 @@
+"""Users per window: counted in PostgreSQL for all processes, waited for, never in vain."""
+
+import datetime
+import threading
+import time
+
+import pytest
+
+from tests.conftest import Pipeline
+from workflow import pacing, randomuser
+from workflow.errors import SettingsError
+
+DATE = datetime.date(2026, 1, 1)
+REAL = "https://randomuser.me/api/1.4/"
+
+
+def reserve(url: str, users: int, times: int = 1) -> list[float]:
+    return [pacing.reserve(url, users, threading.Event()) for _ in range(times)]
+
+
+def test_the_limit_that_holds_for_a_source(pipeline: Pipeline) -> None:
+    for url in (
+        "http://127.0.0.1:1/api/1.4/",
+        "http://localhost/api/1.4/",
+        "http://[::1]/api/1.4/",
+    ):
+        assert pacing.users_per_window(url) == 0
+    assert pacing.users_per_window(REAL) == 20_000
+    assert pacing.users_per_window("http://elsewhere/api/1.4/") == 0
+    pipeline.set("source", users_per_window=500)
+    assert pacing.users_per_window("http://127.0.0.1:1/api/1.4/") == 500
+    pipeline.set("source", users_per_window=0)
+    assert pacing.users_per_window(REAL) == 0
+
+
+def test_twenty_pages_of_a_thousand_fit_and_the_next_waits(pipeline: Pipeline) -> None:
+    pipeline.set("source", window_seconds=2)
+    assert max(reserve(REAL, 1000, times=20)) < 1
+    (waited,) = reserve("https://api.randomuser.me:443/api/1.4/", 1000)  # the same service
+    assert 0.5 < waited < 2.5
+
+
+def test_what_left_the_window_is_forgotten_and_others_do_not_count(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_window=10, window_seconds=1)
+    reserve(REAL, 10)
+    assert reserve("http://elsewhere/api/1.4/", 10)[0] < 0.5
+    time.sleep(1.1)
+    assert reserve(REAL, 10)[0] < 0.5
+    rows = pipeline.rows("SELECT source, users FROM source_requests WHERE source = 'randomuser.me'")
+    assert [row.users for row in rows] == [10]
+
+
+def test_many_at_a_time_never_pass_the_limit(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_window=30, window_seconds=1)
+    threads = [threading.Thread(target=reserve, args=(REAL, 10, 2)) for _ in range(6)]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - started > 3  # 120 users at 30 a second: three windows waited for
+
+
+def test_a_wait_can_be_called_off(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_window=10, window_seconds=60)
+    reserve(REAL, 10)
+    stopped = threading.Event()
+    threading.Timer(0.3, stopped.set).start()
+    with pytest.raises(pacing.Stopped):
+        pacing.reserve(REAL, 10, stopped)
+    assert len(pipeline.rows("SELECT * FROM source_requests")) == 1
+
+
+def test_waiting_does_not_count_against_the_deadline(pipeline: Pipeline) -> None:
+    pipeline.set(
+        "source", users_per_day=30, page_size=10, users_per_window=10, window_seconds=2, deadline=2
+    )
+    extraction = randomuser.Extraction.of(DATE)
+    with randomuser.Client(extraction) as client:
+        assert len(list(client.pages([1, 2, 3]))) == 3  # after about 4 s
+
+
+def test_a_page_that_never_fits_is_refused(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=30, page_size=20, users_per_window=10)
+    extraction = randomuser.Extraction.of(DATE)
+    with pytest.raises(SettingsError, match="page_size = 20 is more than the 10 users per window"):
+        randomuser.Client(extraction)
