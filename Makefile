@@ -10,8 +10,7 @@ SIZES ?= 1000,20000,100000
 JSON ?= benchmarks/results.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench stack down reset secrets lock lock-jars clean
-.PHONY: help install run test test-captured lint bench stack down reset lock lock-jars clean
+.PHONY: help install run test test-captured lint errors bench stack down reset secrets lock lock-jars clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -52,6 +52,15 @@ def test_the_committed_settings_are_good_and_name_the_real_api(
     assert settings.source().url == "https://randomuser.me/api/1.4/"
 
 
+@pytest.mark.parametrize("users", ["1", "50000000"])
+def test_the_bounds_of_users_per_day_are_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, users: str
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    load_config(write_config(tmp_path / "test.cfg", {"source": {"users_per_day": users}}))
+    settings.check()
+
+
 def test_no_proxy_is_added_to_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "example.org")
     monkeypatch.delenv("NO_PROXY", raising=False)

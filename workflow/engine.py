@@ -100,11 +100,12 @@ def failures_explained() -> Iterator[None]:
     Raises DataError when Cassandra does not hold the extraction, StoreError for anything else
     that pyspark reports.
     """
+    from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
 
     try:
         yield
-    except PySparkException as exc:
+    except (PySparkException, Py4JJavaError) as exc:  # client mode does not convert all of Java's
         text = str(exc)
         # each engine wraps the Python error in its own way, but keeps `Class: message`
         if lost := re.search(r"\bRawRowsError: (.+)", text):

@@ -436,7 +436,9 @@ def _spoil(step: Step, asked: Question, answer: Answer) -> Answer:
         drawn = sorted(
             range(len(users)), key=lambda position: step.draw(asked.seed, asked.page, position)
         )
-        for position in drawn[: round(len(users) * step.conditions.get("users", 100) / 100)]:
+        percent = step.conditions.get("users", 100)
+        # rounded up: two users of a hundred are one of fifty, and one of ten
+        for position in drawn[: math.ceil(len(users) * percent / 100)]:
             user = USER_FAULTS[step.fault].change(json.loads(bytes(users[position])), step.value)
             # ASCII, because only an escape can spell a lone surrogate
             users[position] = msgspec.Raw(json.dumps(user, separators=(",", ":")).encode())
