@@ -17,7 +17,7 @@ import psutil
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from tests.conftest import BIN, environment, free_ports, write_config  # noqa: E402
+from tests.conftest import BIN, environment, stack_config, write_config  # noqa: E402
 
 SAMPLE_SECONDS = 0.1  # a sample costs about 4 ms of a processor
 
@@ -93,23 +93,7 @@ def stack() -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         root = Path(folder)
-        postgres, native, storage, luigid, standin = free_ports(5)
-        config = write_config(
-            root / "bench.cfg",
-            {
-                "stack": {
-                    "data_dir": str(root / "data"),
-                    "log_dir": str(root / "logs"),
-                    "standin_port": str(standin),
-                    "cassandra_storage_port": str(storage),
-                },
-                "postgres": {"port": str(postgres), "passfile": str(root / "data/pgpass")},
-                "cassandra": {"port": str(native)},
-                "core": {"scheduler_port": str(luigid)},
-                "source": {"url": f"http://127.0.0.1:{standin}/api/1.4/"},
-                "lake": {"url": str(root / "lake")},
-            },
-        )
+        config = write_config(root / "bench.cfg", stack_config(root))
         env = environment(config)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped by SIGTERM."))
         workflow = str(BIN / "workflow")

@@ -98,6 +98,24 @@ def write_config(path: Path, config: Config) -> Path:
     return path
 
 
+def stack_config(root: Path) -> Config:
+    """The settings of a stack of its own below a folder, on free ports, with the stand-in."""
+    postgres, native, storage, luigid, standin = free_ports(5)
+    return {
+        "stack": {
+            "data_dir": str(root / "data"),
+            "log_dir": str(root / "logs"),
+            "standin_port": str(standin),
+            "cassandra_storage_port": str(storage),
+        },
+        "postgres": {"port": str(postgres), "passfile": str(root / "data/secrets/pgpass")},
+        "cassandra": {"port": str(native)},
+        "core": {"scheduler_port": str(luigid)},
+        "source": {"url": f"http://127.0.0.1:{standin}/api/1.4/"},
+        "lake": {"url": str(root / "lake")},
+    }
+
+
 def environment(config_path: Path, **more: str) -> dict[str, str]:
     """The environment of a fresh shell with only LUIGI_CONFIG_PATH set."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "USER", "JAVA_HOME", "XDG_CACHE_HOME")
@@ -137,20 +155,7 @@ class Stack:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Cassandra, PostgreSQL, luigid and the stand-in, with the schemas of `init-db`."""
     root = tmp_path_factory.mktemp("stack")
-    postgres, native, storage, luigid, standin = free_ports(5)
-    config: Config = {
-        "stack": {
-            "data_dir": str(root / "data"),
-            "log_dir": str(root / "logs"),
-            "standin_port": str(standin),
-            "cassandra_storage_port": str(storage),
-        },
-        "postgres": {"port": str(postgres), "passfile": str(root / "data/secrets/pgpass")},
-        "cassandra": {"port": str(native)},
-        "core": {"scheduler_port": str(luigid)},
-        "source": {"url": f"http://127.0.0.1:{standin}/api/1.4/"},
-        "lake": {"url": str(root / "lake")},
-    }
+    config = stack_config(root)
     path = write_config(root / "stack.cfg", config)
     env = environment(path)
     try:

@@ -16,6 +16,7 @@ import requests
 
 from tests.conftest import Pipeline
 from tests.sentences import Keep
+from workflow import ledger
 from workflow.errors import DataError, SourceError
 from workflow.tasks import STEPS, ExtractUsers, Step, TransformUsers
 
@@ -68,18 +69,8 @@ def warehouse(pipeline: Pipeline) -> list[list[Any]]:
     return [pipeline.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in TABLES]
 
 
-def ledger(pipeline: Pipeline) -> list[Any]:
+def attempts(pipeline: Pipeline) -> list[Any]:
     return pipeline.rows("SELECT * FROM extraction_metadata ORDER BY seq")
-
-
-def invalidate(pipeline: Pipeline, job: type[Step]) -> None:
-    pipeline.rows(
-        "INSERT INTO extraction_metadata (run_id, job, partition_date, state, logic_version, "
-        "finished_at, host, process, requested_by) "
-        "VALUES (gen_random_uuid(), %s, %s, 'invalidated', 1, now(), 'h', 1, 'me')",
-        job.__name__,
-        DATE,
-    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,8 +147,8 @@ def test_a_sick_source_once_and_for_ever(
     assert [len(rows) for rows in complete[:2]] == [20, 0]
 
     # for ever: the deadline, and nothing changes but for a failed attempt
-    invalidate(pipeline, ExtractUsers)
-    before = ledger(pipeline)
+    ledger.invalidate("ExtractUsers", [DATE], logic_version=1, reason=None)
+    before = attempts(pipeline)
     source.has(f"{case.plan},pages=2")
     pipeline.set("source", deadline=1)
     with pytest.raises(SourceError) as failed:
@@ -171,7 +162,7 @@ def test_a_sick_source_once_and_for_ever(
     )
     sentence(AREA, f"{case.wrong}, for ever", text)
     assert warehouse(pipeline) == complete
-    *old, attempt = ledger(pipeline)
+    *old, attempt = attempts(pipeline)
     assert old == before
     assert (attempt.job, attempt.state) == ("ExtractUsers", "failed")
     assert text in attempt.error
@@ -180,7 +171,7 @@ def test_a_sick_source_once_and_for_ever(
     source.has("")
     run(ExtractUsers)
     assert source.requests == 1
-    last = ledger(pipeline)[-1]
+    last = attempts(pipeline)[-1]
     assert (last.rows_out, last.details["pages_resumed"]) == (20, 1)
 
 
@@ -197,7 +188,7 @@ def test_a_refusal_ends_at_once(pipeline: Pipeline, source: Source, sentence: Ke
         )
         assert source.requests == 1
         sentence(AREA, f"status {status}", text)
-    assert [run.state for run in ledger(pipeline)] == ["failed"] * 3
+    assert [run.state for run in attempts(pipeline)] == ["failed"] * 3
 
 
 def test_a_plan_that_cannot_be_read_is_shown_as_the_source_s_refusal(
@@ -220,7 +211,7 @@ def test_a_hanging_source_fails_the_process_with_one_sentence(
     assert "Traceback" not in done.stderr
     assert re.search("did not give page . of 2 within 1 s", done.stderr)
     assert warehouse(pipeline) == [[], [], []]
-    assert {(run.job, run.state) for run in ledger(pipeline)} == {("ExtractUsers", "failed")}
+    assert {(run.job, run.state) for run in attempts(pipeline)} == {("ExtractUsers", "failed")}
 
 
 def test_a_bad_night_ends_with_the_rows_of_a_good_one(pipeline: Pipeline, source: Source) -> None:
@@ -228,7 +219,7 @@ def test_a_bad_night_ends_with_the_rows_of_a_good_one(pipeline: Pipeline, source
     source.has("")
     run(*STEPS)
     good = warehouse(pipeline)
-    invalidate(pipeline, ExtractUsers)
+    ledger.invalidate("ExtractUsers", [DATE], logic_version=1, reason=None)
     source.has("status=503, times=2\nstatus=500, chance=20\nhang, pages=5, times=1")
     run(*STEPS)
     assert source.requests >= 6 + 3
@@ -339,10 +330,10 @@ def test_spoilt_users_are_rejected_and_too_many_fail_the_day(
     ] * few
     assert pipeline.rows("SELECT total_users FROM user_statistics_daily") == [(50 - few,)]
 
-    invalidate(pipeline, ExtractUsers)
+    ledger.invalidate("ExtractUsers", [DATE], logic_version=1, reason=None)
     source.has(case.plan)
     run(ExtractUsers)
-    before = ledger(pipeline)
+    before = attempts(pipeline)
     with pytest.raises(DataError) as failed:
         run(TransformUsers)
     text = str(failed.value)
@@ -353,7 +344,7 @@ def test_spoilt_users_are_rejected_and_too_many_fail_the_day(
     )
     sentence(AREA, f"{case.wrong}, in too many users", text)
     assert warehouse(pipeline) == published
-    *old, attempt = ledger(pipeline)
+    *old, attempt = attempts(pipeline)
     assert old == before
     assert (attempt.job, attempt.state) == ("TransformUsers", "failed")
     assert text in attempt.error

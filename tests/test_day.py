@@ -18,6 +18,7 @@ import pyarrow.parquet
 import pytest
 
 from tests.conftest import BIN, PROJECT, Pipeline, environment, free_ports
+from workflow import ledger
 from workflow.raw_store import RawStore
 
 DATE = "2026-11-20"
@@ -148,12 +149,7 @@ def test_a_re_extraction_makes_everything_after_it_due(pipeline: Pipeline) -> No
     pipeline.set("source", users_per_day=50)
     pipeline.day(DATE)
     first = everything(pipeline)[:3]
-    pipeline.rows(
-        "INSERT INTO extraction_metadata (run_id, job, partition_date, state, logic_version, "
-        "finished_at, host, process, requested_by) VALUES "
-        "(gen_random_uuid(), 'ExtractUsers', %s, 'invalidated', 1, now(), 'h', 1, 'me')",
-        DATE,
-    )
+    ledger.invalidate("ExtractUsers", [datetime.date(2026, 11, 20)], logic_version=1, reason=None)
     pipeline.day(DATE)
     assert [job for job, _ in states(pipeline)] == [*STEPS, "ExtractUsers", *STEPS]
     assert everything(pipeline)[:3] == first

@@ -43,14 +43,8 @@ def do_all(date: datetime.date = DATE) -> None:
         do(job, date)
 
 
-def invalidate(pipeline: Pipeline, job: str, date: datetime.date = DATE) -> None:
-    pipeline.rows(
-        "INSERT INTO extraction_metadata (run_id, job, partition_date, state, logic_version, "
-        "finished_at, host, process, requested_by) "
-        "VALUES (gen_random_uuid(), %s, %s, 'invalidated', 0, now(), 'h', 1, 'test')",
-        job,
-        date,
-    )
+def invalidate(job: str, date: datetime.date = DATE) -> None:
+    ledger.invalidate(job, [date], logic_version=1, reason=None)
 
 
 def test_nothing_is_current_in_an_empty_ledger(pipeline: Pipeline) -> None:
@@ -84,7 +78,7 @@ def test_a_new_input_makes_everything_after_it_due(pipeline: Pipeline) -> None:
 
 def test_an_invalidated_step_and_what_follows_is_due(pipeline: Pipeline) -> None:
     do_all()
-    invalidate(pipeline, "ComputeStats")
+    invalidate("ComputeStats")
     assert set(current()) == {"ExtractUsers", "TransformUsers"}
     do("ComputeStats")
     assert set(current()) == {"ExtractUsers", "TransformUsers", "ComputeStats"}
@@ -100,7 +94,7 @@ def test_dates_do_not_touch_each_other(pipeline: Pipeline) -> None:
     other = DATE + datetime.timedelta(days=1)
     do_all()
     do_all(other)
-    invalidate(pipeline, "ExtractUsers", other)
+    invalidate("ExtractUsers", other)
     assert set(current()) == set(READS)
     assert current(date=other) == {}
     assert len(ledger.current_runs(VERSIONS, DATE, other)) == len(READS)
@@ -111,7 +105,7 @@ def test_a_run_that_was_invalidated_while_it_ran_is_not_current(pipeline: Pipeli
         ledger.lease("ExtractUsers", DATE) as held,
         held.attempt(inputs=(), logic_version=1, rows_in=10, details={}) as attempt,
     ):
-        invalidate(pipeline, "ExtractUsers")
+        invalidate("ExtractUsers")
         attempt.publish(VERSIONS, OUTCOME)
     assert current() == {}
 

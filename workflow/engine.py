@@ -61,7 +61,6 @@ def session() -> "SparkSession":
         return _started.session
     stop_session()
     _started_in = os.getpid()
-    settings.ignore_proxy_on_loopback()
     start = {"sail": _start_sail, "spark": _start_spark, "connect": _start_connect}[engine]
     _started = start(address)
     for name, value in _session_conf().items():

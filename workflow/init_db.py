@@ -29,8 +29,6 @@ CREATE TABLE IF NOT EXISTS {keyspace}.schema_migrations (
 
 _CASSANDRA_REPLICATION = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = %s"
 
-_CASSANDRA_APPLIED = "SELECT name, sha256 FROM {keyspace}.schema_migrations"
-
 _CASSANDRA_APPLY = """
 INSERT INTO {keyspace}.schema_migrations (name, sha256, applied_at)
 VALUES (%s, %s, toTimestamp(now()))"""
@@ -72,8 +70,7 @@ def _apply_cassandra(session: Session, say: Callable[[str], None]) -> None:
     record = _CASSANDRA_RECORD.format(keyspace=cfg.keyspace)
     if _replication(session):
         session.execute(record)
-        rows = session.execute(_CASSANDRA_APPLIED.format(keyspace=cfg.keyspace))
-        applied = {row.name: row.sha256 for row in rows}
+        applied = raw_store.applied_schema(session)
         _apply_replication(session, say)
     for file in schema.pending(schema.files("cassandra"), applied, "Cassandra"):
         text = string.Template(file.text).substitute(

@@ -170,10 +170,15 @@ def connect() -> Iterator[Session]:
             cluster.shutdown()
 
 
+def applied_schema(session: Session) -> dict[str, str]:
+    """The schema files that the keyspace has, by name, with their checksums."""
+    statement = sql.load("raw_store.cql").schema_migrations.format(keyspace=cassandra().keyspace)
+    return {row.name: row.sha256 for row in session.execute(statement)}
+
+
 def require_schema(session: Session) -> None:
     """Raises SchemaError unless the keyspace has the schema of this version of the code."""
-    statement = sql.load("raw_store.cql").schema_migrations.format(keyspace=cassandra().keyspace)
-    schema.require("Cassandra", {row.name: row.sha256 for row in session.execute(statement)})
+    schema.require("Cassandra", applied_schema(session))
 
 
 @contextlib.contextmanager
