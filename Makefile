@@ -10,7 +10,7 @@ SIZES ?= 1000,20000,100000
 JSON ?= benchmarks/results.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-captured lint errors bench stack down reset secrets lock lock-jars clean
+.PHONY: help install run test test-captured test-crash lint errors bench stack down reset secrets lock lock-jars clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test: install  ## the whole suite, on services of its own
 
 test-captured: install  ## captured answers of the API through all engines
 	@$(BIN)/python -m pytest -rP tests_captured
+
+test-crash: install  ## crashes, races and sick services in their full forms, about half an hour
+	@$(BIN)/python -m pytest --full tests/exactness
 
 lint: install  ## formatting, lint, types, import direction
 	@$(BIN)/ruff format --check .

@@ -41,6 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--write-errors", action="store_true", help="write docs/errors.md from this run"
     )
+    parser.addoption(
+        "--full", action="store_true", help="the full forms of tests/exactness, for make test-crash"
+    )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -60,6 +63,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.write_line(f"\n{problem}", red=True)
+
+
+@pytest.fixture(scope="session")
+def full(pytestconfig: pytest.Config) -> bool:
+    """Whether the tests of exactness run in their full forms, which take minutes each."""
+    return bool(pytestconfig.getoption("--full"))
 
 
 def pytest_report_header() -> list[str]:
