@@ -10,6 +10,7 @@ wrong, where, and what to do; it is the only thing that a person sees of it.
     │   └── SchemaError    run `workflow init-db`
     ├── DataError          the data of a date does not add up: look at it, then `workflow verify`
     ├── LeaseError         somebody else holds this step of this date, or took it from us
+    ├── DeadlineError      a step took too long: look at what it waited for, or allow more
     └── StackError         the local stack cannot be started or stopped
 """
 
@@ -49,6 +50,10 @@ class DataError(WorkflowError):
 
 class LeaseError(WorkflowError):
     """The lease of a step and date is held by somebody else, or was lost during the work."""
+
+
+class DeadlineError(WorkflowError):
+    """The work on a step did not end within its deadline."""
 
 
 class StackError(WorkflowError):

@@ -1,4 +1,4 @@
-"""Where the Parquet runs lie: `<lake>/<step>/partition_date=D/run_id=R/`.
+"""Where the Parquet runs lie: `<lake>/<folder>/partition_date=D/run_id=R/`.
 
 A run is written once, by Spark, and published by the ledger row that names it. `<lake>`
 is a folder or any URL that both Spark and pyarrow understand.
@@ -17,20 +17,26 @@ import pyarrow.parquet
 from workflow.errors import StoreError
 from workflow.settings import lake
 
+#: The folder of each step that writes Parquet.
+FOLDERS = {"TransformUsers": "transform_users", "ComputeStats": "compute_stats"}
+
 BATCH_ROWS = 16_384  # about 4 MB of users
 
 
-def run_url(step: str, date: datetime.date, run_id: uuid.UUID) -> str:
-    """Where a run of a step lies, as Spark wants it: an absolute path or a URL."""
-    root = lake().url
-    if "://" not in root:
-        root = str(Path(root).absolute())
-    return f"{root.rstrip('/')}/{step}/partition_date={date}/run_id={run_id}"
+def run_url(job: str, date: datetime.date, run_id: uuid.UUID) -> str:
+    """Where a run of a step of FOLDERS lies, as Spark wants it: an absolute path or a URL."""
+    return f"{root()}/{FOLDERS[job]}/partition_date={date}/run_id={run_id}"
 
 
-def run_ids(step: str, date: datetime.date) -> set[uuid.UUID]:
+def root() -> str:
+    """`[lake] url` as Spark wants it."""
+    url = lake().url
+    return (url if "://" in url else str(Path(url).absolute())).rstrip("/")
+
+
+def run_ids(job: str, date: datetime.date) -> set[uuid.UUID]:
     """The runs of a step and date that lie in the lake, published or not. Raises StoreError."""
-    fs, path = _open(run_url(step, date, uuid.UUID(int=0)).rsplit("/", 1)[0])
+    fs, path = _open(run_url(job, date, uuid.UUID(int=0)).rsplit("/", 1)[0])
     selector = pyarrow.fs.FileSelector(path, allow_not_found=True)
     try:
         names = [info.base_name for info in fs.get_file_info(selector)]
@@ -38,6 +44,20 @@ def run_ids(step: str, date: datetime.date) -> set[uuid.UUID]:
         raise StoreError(f"The lake {path} cannot be read ({exc}); check [lake] url.") from exc
     prefix = "run_id="
     return {uuid.UUID(name.removeprefix(prefix)) for name in names if name.startswith(prefix)}
+
+
+def remove(url: str) -> None:
+    """Remove a run, whole or half; one that is not there is fine. Raises StoreError."""
+    fs, path = _open(url)
+    try:
+        if fs.get_file_info(path).type != pyarrow.fs.FileType.NotFound:
+            fs.delete_dir(path)
+    except FileNotFoundError:
+        pass
+    except OSError as exc:
+        raise StoreError(
+            f"The Parquet run {url} cannot be removed ({exc}); check [lake] url."
+        ) from exc
 
 
 def _open(url: str) -> tuple[pyarrow.fs.FileSystem, str]:

@@ -75,6 +75,11 @@ class Run:
             raise ValueError("a run's times carry their time zone")
 
     @property
+    def left_over(self) -> bool:
+        """Whether it ended without success and what it wrote was not swept."""
+        return self.state in ("failed", "interrupted") and "swept" not in self.details
+
+    @property
     def seconds(self) -> float | None:
         """How long the attempt took, or None while it runs."""
         if self.finished_at is None:
@@ -152,12 +157,22 @@ def _requester() -> dict[str, object]:
 
 
 class Attempt:
-    """A row `running` in the ledger, until it is published or ended otherwise."""
+    """A row `running` in the ledger, until it is published or ended otherwise.
 
-    def __init__(self, connection: Connection, run_id: uuid.UUID, inputs: Sequence[Run]) -> None:
+    `started_at` is later than that of all earlier attempts of its step and date.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        run_id: uuid.UUID,
+        inputs: Sequence[Run],
+        started_at: datetime.datetime,
+    ) -> None:
         self._connection = connection
         self.run_id = run_id
         self.inputs = inputs
+        self.started_at = started_at
         self.published = False
 
     def publish(
@@ -256,23 +271,28 @@ class Lease:
             )
         return {run.job: run for run in _runs(rows)}
 
-    def last_row(self) -> Run | None:
-        """What happened last to this step and date: an attempt or an invalidation."""
+    def history(self) -> list[Run]:
+        """All rows of this step and date, attempts and invalidations, in the order of `seq`."""
         with transaction(self._connection) as cursor:
-            rows = fetch(cursor, _SQL.last_row, {"job": self.job, "date": self.date})
-        return _runs(rows)[0] if rows else None
+            return _runs(fetch(cursor, _SQL.history_of_step, {"job": self.job, "date": self.date}))
+
+    def mark_swept(self, runs: Sequence[Run]) -> None:
+        """Note that what these attempts left behind is gone."""
+        with transaction(self._connection) as cursor:
+            cursor.execute(_SQL.mark_swept, {"run_ids": [run.run_id for run in runs]})
 
     @contextlib.contextmanager
     def attempt(
         self, *, inputs: Sequence[Run], logic_version: int, rows_in: int, details: dict[str, Any]
     ) -> Iterator[Attempt]:
         """A committed ledger row `running`; `failed` or `interrupted` if the block raises."""
-        attempt = Attempt(self._connection, uuid.uuid4(), inputs)
+        run_id = uuid.uuid4()
         with transaction(self._connection) as cursor:
-            cursor.execute(
+            (row,) = fetch(
+                cursor,
                 _SQL.start_attempt,
                 {
-                    "run_id": attempt.run_id,
+                    "run_id": run_id,
                     "job": self.job,
                     "date": self.date,
                     "inputs": [run.run_id for run in inputs],
@@ -282,6 +302,7 @@ class Lease:
                     **_requester(),
                 },
             )
+        attempt = Attempt(self._connection, run_id, inputs, row.started_at)
         try:
             yield attempt
         except BaseException as exc:

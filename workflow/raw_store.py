@@ -3,6 +3,9 @@
 Rows are keyed by (date, extraction, position), so writing a page twice changes nothing. A
 page's row in `extraction_pages` is written after all its documents are acknowledged, and
 the manifest after the last page: whatever is missing is the complement.
+
+All writes of an attempt carry its start as their timestamp, so those of an older attempt that
+is still alive somewhere never win over those of a newer one, however late they come.
 """
 
 import contextlib
@@ -48,6 +51,8 @@ from workflow.settings import cassandra, read_secret
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 BUCKET_ROWS = 20_000  # about 20 MB a partition
 
@@ -219,11 +224,23 @@ def _message(exc: BaseException) -> str:
 
 
 class RawStore:
-    """Reads and writes of one extraction of one date."""
+    """Reads and writes of one extraction of one date.
 
-    def __init__(self, session: Session, date: datetime.date, extraction_id: uuid.UUID) -> None:
+    `written_at` is the timestamp of all writes: the start of the attempt that writes.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        date: datetime.date,
+        extraction_id: uuid.UUID,
+        *,
+        written_at: datetime.datetime | None = None,
+    ) -> None:
         self._session = session
         self._key = (date, extraction_id)
+        written_at = written_at or datetime.datetime.now(datetime.UTC)
+        self._timestamp = (written_at - _EPOCH) // datetime.timedelta(microseconds=1)
         self._patience = cassandra().patience
         statements = vars(sql.load("raw_store.cql"))
         self._cql = {
@@ -252,9 +269,7 @@ class RawStore:
 
     def _execute(self, name: str, *parameters: object) -> list[Any]:
         statement = self._statement(name)
-        return self._patiently(
-            lambda: list(self._session.execute(statement, (*self._key, *parameters)))
-        )
+        return self._patiently(lambda: list(self._session.execute(statement, parameters)))
 
     def write_page(self, page: Page) -> StoredPage:
         """Write a page's documents, then its row. Both are acknowledged when this returns."""
@@ -269,7 +284,7 @@ class RawStore:
             sha256=digest(page.documents),
             server=page.server,
         )
-        self._execute("write_page", *dataclasses.astuple(stored))
+        self._execute("write_page", *self._key, *dataclasses.astuple(stored), self._timestamp)
         return stored
 
     def _batches(self, page: Page) -> Iterator[BatchStatement]:
@@ -285,14 +300,21 @@ class RawStore:
                 if batch is not None:
                     yield batch
                 batch, size, batch_bucket = BatchStatement(BatchType.UNLOGGED), 0, bucket
-            batch.add(statement, (*self._key, bucket, position, _user_id(document), document, now))
+            batch.add(
+                statement,
+                (
+                    *self._key, bucket, position, _user_id(document), document, now,
+                    self._timestamp,
+                ),
+            )  # fmt: skip
             size += length
         if batch is not None:
             yield batch
 
     def pages(self) -> dict[int, StoredPage]:
         """The stored pages by number."""
-        return {row.page: StoredPage(**row._asdict()) for row in self._execute("read_pages")}
+        rows = self._execute("read_pages", *self._key)
+        return {row.page: StoredPage(**row._asdict()) for row in rows}
 
     def publish_manifest(self, extraction: Extraction, started_at: datetime.datetime) -> Manifest:
         """Write the manifest of a complete extraction.
@@ -326,12 +348,12 @@ class RawStore:
             sha256=hashlib.sha256("".join(page.sha256 for page in ordered).encode()).hexdigest(),
         )
         values = [getattr(manifest, field.name) for field in dataclasses.fields(manifest)]
-        self._execute("write_manifest", *values[len(self._key) :])
+        self._execute("write_manifest", *values, self._timestamp)
         return manifest
 
     def manifest(self) -> Manifest | None:
         """The manifest, or None for an extraction that never was complete."""
-        rows = self._execute("read_manifest")
+        rows = self._execute("read_manifest", *self._key)
         if not rows:
             return None
         values = rows[0]._asdict() | {"extraction_date": rows[0].extraction_date.date()}
@@ -345,6 +367,16 @@ class RawStore:
         rows = self._patiently(lambda: self._session.execute(statement, (*self._key, bucket)))
         for row in rows:
             yield row.position, row.raw_data
+
+    def remove(self, rows: int) -> None:
+        """Remove an extraction that asked for `rows` documents, whatever of it is stored.
+
+        Writes with an older timestamp than ours that come later are removed with it.
+        """
+        for bucket in range(buckets(rows)):
+            self._execute("remove_documents", self._timestamp, *self._key, bucket)
+        self._execute("remove_pages", self._timestamp, *self._key)
+        self._execute("remove_manifest", self._timestamp, *self._key)
 
 
 def _user_id(document: str) -> uuid.UUID | None:

@@ -114,10 +114,13 @@ class rules(luigi.Config):
 
 
 class lease(luigi.Config):
-    """Who works on a date."""
+    """Who works on a step of a date, and how long."""
 
     wait = luigi.FloatParameter(
         default=120.0, description="how long to wait for somebody who works on the same step, s"
+    )
+    deadline = luigi.FloatParameter(
+        default=21_600.0, description="how long the work on a step may take, s"
     )
 
 
@@ -274,6 +277,7 @@ def check() -> None:
     )
     _in_range("rules", "rejected_percent_max", rules().rejected_percent_max, 0, 100)
     _in_range("lease", "wait", lease().wait, 0, 86_400)
+    _in_range("lease", "deadline", lease().deadline, 1, 604_800)
 
 
 def ignore_proxy_on_loopback() -> None:

@@ -13,12 +13,12 @@ import datetime
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import luigi
 
-from workflow import lake, randomuser, raw_store, settings, spark_jobs, warehouse
+from workflow import deadline, lake, randomuser, raw_store, settings, spark_jobs, warehouse
 from workflow.errors import DataError, SettingsError, StoreError, WorkflowError
 from workflow.ledger import Lease, Outcome, Run, current_runs, lease
 from workflow.postgres import Cursor
@@ -86,9 +86,10 @@ class Step(Dated):
             return self.output().exists()
 
     def run(self) -> None:
-        """Take the lease, look again, work.
+        """Take the lease, look again, work until the deadline.
 
-        Raises LeaseError when somebody else keeps it, DataError when an input is gone.
+        Raises LeaseError when somebody else keeps it, DataError when an input is gone,
+        DeadlineError when the work took too long.
         """
         with lease(self.task_family, self.date) as held:
             current = held.current_runs(logic_versions())
@@ -102,7 +103,12 @@ class Step(Dated):
                     f"An input of {self.task_family} of {self.date} was invalidated meanwhile; "
                     "run the date again."
                 )
-            outcome = self.work(held, *found)
+            with deadline.after(
+                settings.lease().deadline,
+                f"{self.task_family} of {self.date} took longer than "
+                f"{settings.lease().deadline:g} s ([lease] deadline)",
+            ):
+                outcome = self.work(held, *found)
             counts = (
                 f"{outcome.rows_in:,} in, {outcome.rows_out:,} out, "
                 f"{outcome.rows_rejected:,} rejected"
@@ -113,6 +119,35 @@ class Step(Dated):
     def work(self, held: Lease, *inputs: Run) -> Outcome:
         """Do the step and publish it. `inputs` are the current runs of `requires()`."""
         raise NotImplementedError
+
+    def sweep(
+        self, held: Lease, written: Callable[[Run], uuid.UUID], remove: Callable[[Run], None]
+    ) -> None:
+        """Remove what killed and failed attempts left behind and nobody can use any more.
+
+        `written` says under which id an attempt wrote; what a succeeded or the running attempt
+        wrote under the same id stays. Call it inside an attempt of one's own: whoever holds the
+        lease knows that no other attempt of this step and date can publish.
+        """
+        history = held.history()
+        used = {written(run) for run in history if run.state in ("succeeded", "running")}
+        left_over = [run for run in history if run.left_over and written(run) not in used]
+        for run in left_over:
+            remove(run)
+        if left_over:
+            held.mark_swept(left_over)
+            log.info(
+                "%s %s: swept what %d ended attempt%s left behind",
+                self.task_family, self.date, len(left_over), "s" if len(left_over) > 1 else "",
+            )  # fmt: skip
+
+    def sweep_parquet(self, held: Lease) -> None:
+        """The same for steps that write Parquet."""
+        self.sweep(
+            held,
+            lambda run: run.run_id,
+            lambda run: lake.remove(lake.run_url(self.task_family, self.date, run.run_id)),
+        )
 
     def _parquet(self, url: str) -> lake.ParquetRun:
         return lake.ParquetRun(url, job=self.task_family, date=self.date)
@@ -130,12 +165,11 @@ class ExtractUsers(Step):
 
     def work(self, held: Lease, *inputs: Run) -> Outcome:
         extraction = randomuser.Extraction.of(self.date)
-        extraction_id = self._resumable(held.last_row(), extraction) or uuid.uuid4()
+        extraction_id = self._resumable(held.history(), extraction) or uuid.uuid4()
         details = {
             "extraction_id": str(extraction_id),
             "extraction": dataclasses.asdict(extraction),
         }
-        started_at = datetime.datetime.now(datetime.UTC)
         with (
             held.attempt(
                 inputs=inputs,
@@ -147,7 +181,15 @@ class ExtractUsers(Step):
             randomuser.Client(extraction) as client,
         ):
             raw_store.require_schema(session)
-            store = raw_store.RawStore(session, self.date, extraction_id)
+            written_at = attempt.started_at
+            self.sweep(
+                held,
+                _extraction_id,
+                lambda run: raw_store.RawStore(
+                    session, self.date, _extraction_id(run), written_at=written_at
+                ).remove(run.details["extraction"]["users_per_day"]),
+            )
+            store = raw_store.RawStore(session, self.date, extraction_id, written_at=written_at)
             stored = store.pages()
             resumed = len(stored)
             missing = [n for n in range(1, extraction.pages + 1) if n not in stored]
@@ -157,7 +199,7 @@ class ExtractUsers(Step):
                     f"page {done} of {extraction.pages} from {extraction.url}",
                     100 * done // extraction.pages,
                 )
-            manifest = store.publish_manifest(extraction, started_at)
+            manifest = store.publish_manifest(extraction, written_at)
             return attempt.publish(
                 logic_versions(),
                 Outcome(
@@ -175,13 +217,14 @@ class ExtractUsers(Step):
             )
 
     @staticmethod
-    def _resumable(last: Run | None, extraction: randomuser.Extraction) -> uuid.UUID | None:
-        """The extraction that an ended attempt left unfinished, if it asked for the same."""
-        if last is None or last.state not in ("failed", "interrupted"):
+    def _resumable(history: list[Run], extraction: randomuser.Extraction) -> uuid.UUID | None:
+        """The extraction that the last attempt left unfinished, if it asked for the same."""
+        if not history or not history[-1].left_over:
             return None
+        last = history[-1]
         if last.details.get("extraction") != dataclasses.asdict(extraction):
             return None
-        return uuid.UUID(last.details["extraction_id"])
+        return _extraction_id(last)
 
 
 class TransformUsers(Step):
@@ -194,14 +237,15 @@ class TransformUsers(Step):
 
     def work(self, held: Lease, *inputs: Run) -> Outcome:
         (extract,) = inputs
-        extraction_id = uuid.UUID(extract.details["extraction_id"])
+        extraction_id = _extraction_id(extract)
         with held.attempt(
             inputs=inputs,
             logic_version=self.logic_version,
             rows_in=extract.rows_out or 0,
             details=spark_jobs.describe(),
         ) as attempt:
-            url = lake.run_url("transform_users", self.date, attempt.run_id)
+            url = lake.run_url(self.task_family, self.date, attempt.run_id)
+            self.sweep_parquet(held)
             self.tell(f"transforming {extract.rows_out:,} documents into {url}", 10)
             spark_jobs.transform(self.date, extraction_id, rows=extract.rows_out or 0, output=url)
             run = self._parquet(url)
@@ -258,7 +302,8 @@ class ComputeStats(Step):
             details=spark_jobs.describe(),
         ) as attempt:
             _published(transform).rows()  # a run that is gone is told in our words
-            url = lake.run_url("compute_stats", self.date, attempt.run_id)
+            url = lake.run_url(self.task_family, self.date, attempt.run_id)
+            self.sweep_parquet(held)
             self.tell(f"statistics of {users:,} users into {url}", 10)
             spark_jobs.compute_statistics(transform.details["url"], output=url)
             run = self._parquet(url)
@@ -349,6 +394,10 @@ class RunDaily(Dated, luigi.WrapperTask):
         with sentence_instead_of_traceback():
             current = current_runs(logic_versions(), min(dates), max(dates))
         return [date for date in dates if (date, "LoadUsers") in current]
+
+
+def _extraction_id(run: Run) -> uuid.UUID:
+    return uuid.UUID(run.details["extraction_id"])
 
 
 def _published(run: Run) -> lake.ParquetRun:

@@ -18,8 +18,6 @@ from workflow import lake, ledger, raw_store, warehouse
 from workflow.errors import StoreError
 from workflow.ledger import Run, Versions
 
-PARQUET_STEPS = {"TransformUsers": "transform_users", "ComputeStats": "compute_stats"}
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -50,7 +48,7 @@ def verify(session: Session, date: datetime.date, versions: Versions) -> Verdict
     if "ExtractUsers" in done:
         raw, found = _raw_problems(session, done["ExtractUsers"])
         problems += found
-    for job in PARQUET_STEPS:
+    for job in lake.FOLDERS:
         if job in done:
             problems += _parquet_problems(done[job])
     problems += _warehouse_problems(date, done.get("LoadUsers"), held)
@@ -66,7 +64,7 @@ def verify(session: Session, date: datetime.date, versions: Versions) -> Verdict
         rejected=held["rejected_users"],
         due=due,
         problems=problems,
-        leftovers=[*_leftovers(session, date, history, done)],
+        leftovers=[*_leftovers(session, date, history)],
     )
 
 
@@ -148,17 +146,17 @@ def _warehouse_problems(date: datetime.date, run: Run | None, held: dict[str, ob
     ]
 
 
-def _leftovers(
-    session: Session, date: datetime.date, history: list[Run], done: dict[str, Run]
-) -> Iterator[str]:
-    """What ended attempts left behind; nobody reads it."""
-    for job, step in PARQUET_STEPS.items():
-        used = {run.run_id for run in done.values()}
-        for run_id in lake.run_ids(step, date) - used:
-            yield f"{job}: Parquet run {run_id} is not in use."
-    named = {run.details["extraction_id"] for run in history if "extraction_id" in run.details}
-    used_id = done["ExtractUsers"].details["extraction_id"] if "ExtractUsers" in done else None
-    for extraction_id in sorted(named - {used_id}):
+def _leftovers(session: Session, date: datetime.date, history: list[Run]) -> Iterator[str]:
+    """What killed and failed attempts left behind; the step's next attempt uses or sweeps it."""
+    left_over = [run for run in history if run.left_over]
+    for job in lake.FOLDERS:
+        there = lake.run_ids(job, date)
+        for run in left_over:
+            if run.job == job and run.run_id in there:
+                yield f"{job}: the Parquet run {run.run_id} was not finished."
+    extractions = [run for run in history if run.job == "ExtractUsers" and run.details]
+    published = {run.details["extraction_id"] for run in extractions if run.state == "succeeded"}
+    unfinished = {run.details["extraction_id"] for run in extractions if run.left_over}
+    for extraction_id in sorted(unfinished - published):
         pages = raw_store.RawStore(session, date, uuid.UUID(extraction_id)).pages()
-        if pages:
-            yield f"ExtractUsers: extraction {extraction_id} ({len(pages)} pages) is not in use."
+        yield f"ExtractUsers: extraction {extraction_id} ({len(pages)} pages) was not finished."

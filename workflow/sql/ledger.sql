@@ -10,11 +10,11 @@ ORDER BY partition_date;
 -- All rows of a date: attempts and invalidations.
 SELECT * FROM extraction_metadata WHERE partition_date = %(date)s ORDER BY seq;
 
--- name: last_row
--- Attempts and invalidations alike: what happened last to a step of a date.
+-- name: history_of_step
+-- All rows of a step of a date: attempts and invalidations.
 SELECT * FROM extraction_metadata
 WHERE partition_date = %(date)s AND job = %(job)s
-ORDER BY seq DESC LIMIT 1;
+ORDER BY seq;
 
 -- name: schema_migrations
 SELECT name, sha256 FROM schema_migrations;
@@ -42,12 +42,23 @@ SET state = 'interrupted', finished_at = clock_timestamp(),
 WHERE partition_date = %(date)s AND job = %(job)s AND state = 'running';
 
 -- name: start_attempt
+-- started_at grows from attempt to attempt even when the clock is set back: it is the timestamp
+-- of all that the attempt writes to Cassandra, where the later one wins.
 INSERT INTO extraction_metadata
     (run_id, job, partition_date, state, inputs, logic_version, rows_in,
-     host, process, requested_by, details)
+     started_at, host, process, requested_by, details)
 VALUES
     (%(run_id)s, %(job)s, %(date)s, 'running', %(inputs)s::uuid[], %(logic_version)s, %(rows_in)s,
-     %(host)s, %(process)s, %(requested_by)s, %(details)s);
+     greatest(clock_timestamp(), (
+         SELECT max(started_at) + interval '1 microsecond' FROM extraction_metadata
+         WHERE partition_date = %(date)s AND job = %(job)s
+     )),
+     %(host)s, %(process)s, %(requested_by)s, %(details)s)
+RETURNING started_at;
+
+-- name: mark_swept
+UPDATE extraction_metadata SET details = details || '{"swept": true}'
+WHERE run_id = ANY(%(run_ids)s::uuid[]);
 
 -- name: succeed
 UPDATE extraction_metadata

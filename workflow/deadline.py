@@ -1,0 +1,54 @@
+"""A deadline for work that may hang anywhere: in Spark, in a lake, in a driver.
+
+The deadlines of statements and requests end most waits long before. This one is for the rest,
+so that a run that nobody watches ends before the next one begins.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+from workflow.errors import DeadlineError
+
+log = logging.getLogger(__name__)
+
+#: How long work that does not let Python run may go on after its deadline, s.
+GRACE = 60.0
+
+#: The exit status of a process that had to be ended, EX_SOFTWARE of sysexits.h.
+ENDED = 70
+
+
+@contextlib.contextmanager
+def after(seconds: float, sentence: str) -> Iterator[None]:
+    """Raise DeadlineError in the block when it takes longer than `seconds`.
+
+    Call it from the main thread, where Luigi runs every task: an alarm interrupts the block.
+    Work that does not come back to Python within GRACE then is ended with its whole process:
+    the lease's connection closes with it, and the ledger row is interrupted.
+    """
+
+    def alarm(*_: object) -> None:
+        raise DeadlineError(f"{sentence}; nothing was published. {_REMEDY}")
+
+    def end() -> None:
+        log.critical("Error: %s, and does not let itself be stopped. %s", sentence, _REMEDY)
+        os._exit(ENDED)
+
+    last_resort = threading.Timer(seconds + GRACE, end)
+    last_resort.daemon = True
+    before = signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    last_resort.start()
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        last_resort.cancel()
+
+
+_REMEDY = "See what it waited for (`workflow status DATE`), or allow more; then run the date again."
