@@ -1,0 +1,145 @@
+"""What ended attempts left behind is used or swept; a late write of an old attempt never wins."""
+
+import datetime
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Pipeline
+from workflow import lake, ledger, raw_store
+from workflow.randomuser import Extraction, Page
+
+DATE = datetime.date(2026, 11, 20)
+LATER = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
+EARLIER = LATER - datetime.timedelta(seconds=1)
+
+
+def attempts(job: str) -> list[ledger.Run]:
+    return [run for run in ledger.history(DATE) if run.job == job and run.state != "invalidated"]
+
+
+def extraction_ids(session: Any) -> set[uuid.UUID]:
+    """The extractions of DATE that Cassandra holds documents of."""
+    found = session.execute(
+        "SELECT extraction_id FROM batch_keyspace.raw_users WHERE extraction_date = %s "
+        "ALLOW FILTERING",
+        (DATE,),
+    )
+    return {row.extraction_id for row in found}
+
+
+def test_a_half_written_parquet_run_is_swept_by_the_next_attempt(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=50, url=f"{pipeline.stack.standin_url}?exc=email")
+    pipeline.day(DATE, check=None)  # too many rejects
+    (failed,) = attempts("TransformUsers")
+    assert lake.run_ids("TransformUsers", DATE) == {failed.run_id}
+    said = pipeline.run("workflow", "verify").stdout
+    assert f"left over: TransformUsers: the Parquet run {failed.run_id} was not finished" in said
+
+    done = pipeline.day(DATE, "--rules-rejected-percent-max", "100")
+    assert "swept what 1 ended attempt left behind" in done.stderr
+    failed, succeeded = attempts("TransformUsers")
+    assert failed.details["swept"]
+    assert lake.run_ids("TransformUsers", DATE) == {succeeded.run_id}
+    assert "left over" not in pipeline.run("workflow", "verify").stdout
+
+
+def test_published_runs_that_were_superseded_stay(pipeline: Pipeline, cassandra: Any) -> None:
+    pipeline.set("source", users_per_day=20)
+    pipeline.day(DATE)
+    before = extraction_ids(cassandra)
+    pipeline.run("workflow", "rerun", str(DATE), "--from", "ExtractUsers", "--local-scheduler")
+    assert len(lake.run_ids("TransformUsers", DATE)) == 2
+    assert len(extraction_ids(cassandra) - before) == 1
+    assert before <= extraction_ids(cassandra)
+
+
+def test_an_extraction_that_nobody_can_go_on_with_is_swept(
+    pipeline: Pipeline, cassandra: Any
+) -> None:
+    plan = f"{pipeline.stack.standin_url.removesuffix('/api/1.4/')}/faults/swept/status=500,pages=3"
+    pipeline.set(
+        "source", url=f"{plan}/api/1.4/", users_per_day=30, page_size=10, deadline=1,
+        requests_in_flight=1,
+    )  # fmt: skip
+    before = extraction_ids(cassandra)
+    pipeline.day(DATE, check=None)
+    (failed,) = attempts("ExtractUsers")
+    unfinished = uuid.UUID(failed.details["extraction_id"])
+    assert extraction_ids(cassandra) - before == {unfinished}
+
+    pipeline.set("source", url=pipeline.stack.standin_url)  # another source: no resumption
+    pipeline.day(DATE)
+    assert unfinished not in extraction_ids(cassandra)
+    assert raw_store.RawStore(cassandra, DATE, unfinished).pages() == {}
+    pipeline.run("workflow", "verify")
+
+
+def page(text: str) -> Page:
+    return Page(number=1, offset=0, documents=[text], server="a test")
+
+
+def test_an_older_attempt_that_writes_later_changes_nothing(cassandra: Any) -> None:
+    extraction_id = uuid.uuid4()
+    newer = raw_store.RawStore(cassandra, DATE, extraction_id, written_at=LATER)
+    older = raw_store.RawStore(cassandra, DATE, extraction_id, written_at=EARLIER)
+    newer.write_page(page('{"age": 41}'))
+    before = newer.pages()
+    older.write_page(page('{"age": 40}'))
+    assert [*newer.documents(0)] == [(0, '{"age": 41}')]
+    assert newer.pages() == before
+
+
+def test_what_comes_after_the_sweep_is_swept_too(cassandra: Any) -> None:
+    extraction_id = uuid.uuid4()
+    older = raw_store.RawStore(cassandra, DATE, extraction_id, written_at=EARLIER)
+    extraction = Extraction(
+        url="http://h/1.4/", api_version="1.4", seed="s", users_per_day=1, page_size=1
+    )
+    older.write_page(page("{}"))
+    older.publish_manifest(extraction, EARLIER)
+    raw_store.RawStore(cassandra, DATE, extraction_id, written_at=LATER).remove(1)
+    older.write_page(page("{}"))
+    assert [*older.documents(0)] == []
+    assert older.pages() == {}
+    assert older.manifest() is None
+
+
+def test_attempts_start_one_after_the_other_whatever_the_clock_says(pipeline: Pipeline) -> None:
+    future = datetime.datetime(2999, 1, 1, tzinfo=datetime.UTC)
+    with ledger.lease("ExtractUsers", DATE) as held:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            held.attempt(inputs=(), logic_version=1, rows_in=1, details={}),
+        ):
+            pipeline.rows("UPDATE extraction_metadata SET started_at = %s", future)
+            raise KeyboardInterrupt
+        with (
+            pytest.raises(KeyboardInterrupt),
+            held.attempt(inputs=(), logic_version=1, rows_in=1, details={}) as attempt,
+        ):
+            raise KeyboardInterrupt
+    assert attempt.started_at == future + datetime.timedelta(microseconds=1)
+
+
+def test_a_deadline_ends_a_step_that_hangs(pipeline: Pipeline) -> None:
+    hang = pipeline.stack.standin_url.replace("/api/", "/faults/deadline/hang/api/")
+    pipeline.set("source", url=hang, users_per_day=20, read_timeout=3)
+    pipeline.set("lease", deadline=1)
+    done = pipeline.day(DATE, check=30)
+    assert "ExtractUsers of 2026-11-20 took longer than 1 s ([lease] deadline)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [run.state for run in attempts("ExtractUsers")] == ["failed"]
+    pipeline.set("source", url=pipeline.stack.standin_url)
+    pipeline.set("lease", deadline=600)
+    pipeline.day(DATE)
+
+
+def test_a_folder_that_is_gone_is_swept_in_peace(pipeline: Pipeline) -> None:
+    url = lake.run_url("TransformUsers", DATE, uuid.uuid4())
+    lake.remove(url)
+    Path(url).mkdir(parents=True)
+    lake.remove(url)
+    assert not Path(url).exists()
