@@ -123,9 +123,35 @@ def history(date: datetime.date) -> list[Run]:
     return _runs(fetch_once(_SQL.history, date=date))
 
 
-def is_held(job: str, date: datetime.date) -> bool:
-    """Whether somebody holds the lease of a step and date: only then `running` is true."""
-    return bool(fetch_once(_SQL.lease_holder, job=job, date=date))
+def newest_by_state(first: datetime.date, last: datetime.date) -> list[Run]:
+    """The newest row in each state of each step and date, both ends inclusive. One query."""
+    return _runs(fetch_once(_SQL.newest_by_state, first=first, last=last))
+
+
+def holders(
+    jobs: Sequence[str], first: datetime.date, last: datetime.date
+) -> dict[tuple[datetime.date, str], str]:
+    """Who holds the leases of some steps from first to last: only there `running` is true."""
+    with connect("workflow") as connection, transaction(connection) as cursor:
+        return _holders(cursor, jobs, first, last)
+
+
+def _holders(
+    cursor: Cursor, jobs: Sequence[str], first: datetime.date, last: datetime.date
+) -> dict[tuple[datetime.date, str], str]:
+    parameters = {"jobs": list(jobs), "first": first, "last": last}
+    return {
+        (row.partition_date, row.job): f"{row.name}, since {row.since:%Y-%m-%d %H:%M:%S} UTC"
+        for row in fetch(cursor, _SQL.lease_holders, parameters)
+    }
+
+
+def busy(job: str, date: datetime.date, holder: str) -> str:
+    """The sentence for a wait that was in vain."""
+    return (
+        f"{job} of {date} is being worked on by somebody else ({holder}); "
+        f"we waited {lease_settings().wait:g} s ([lease] wait). Run the date again later."
+    )
 
 
 def invalidate(
@@ -341,12 +367,10 @@ def lease(job: str, date: datetime.date) -> Iterator[Lease]:
         yield Lease(connection, job, date)
 
 
-def _wait_for_lease(connection: Connection, key: dict[str, object], wait: float) -> None:
+def _wait_for_lease(connection: Connection, key: dict[str, Any], wait: float) -> None:
     with transaction(connection) as cursor:
-        rows = fetch(cursor, _SQL.lease_holder, key)
-    holder = "unknown"
-    if rows:
-        holder = f"{rows[0].name}, since {rows[0].since:%Y-%m-%d %H:%M:%S} UTC"
+        job, date = key["job"], key["date"]
+        holder = _holders(cursor, [job], date, date).get((date, job), "unknown")
     log.info("Waiting up to %g s for another process: %s", wait, holder)
     try:
         with transaction(connection) as cursor:
@@ -355,7 +379,4 @@ def _wait_for_lease(connection: Connection, key: dict[str, object], wait: float)
             cursor.execute("SET LOCAL lock_timeout = %s", (milliseconds,))
             cursor.execute(_SQL.wait_for_lease, key)
     except psycopg2.errors.LockNotAvailable as exc:
-        raise LeaseError(
-            f"{key['job']} of {key['date']} is being worked on by somebody else ({holder}); "
-            f"we waited {wait:g} s ([lease] wait). Run the date again later."
-        ) from exc
+        raise LeaseError(busy(job, date, holder)) from exc

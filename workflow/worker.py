@@ -1,0 +1,111 @@
+"""Luigi's worker, but it waits for what another process is doing.
+
+Through one luigid, Luigi's own worker leaves at once when its tasks run in another process
+(with `keep_alive` it would also wait for tasks that have failed, see docs/decisions/007), and
+when luigid was restarted and has forgotten them. This one stays, at most `[lease] wait` for
+each step, and then looks at the ledger again: it finds the date done, or does it.
+"""
+
+import logging
+import time
+from typing import Any
+
+import luigi
+from luigi.worker import Worker
+
+from workflow import ledger, settings
+
+log = logging.getLogger(__name__)
+
+POLL = 0.3  # s between two questions to luigid
+
+#: How often tasks that luigid has forgotten are scheduled again.
+RESCHEDULES_MAX = 3
+
+
+class PatientWorker(Worker):
+    """A worker that ends when its tasks are done, have failed, or were waited for in vain."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._roots: dict[luigi.Task, tuple[Any, ...]] = {}
+
+    def add(self, task: luigi.Task, *options: Any) -> bool:
+        """Schedule a task and what it requires; whether that went well."""
+        self._roots[task] = options
+        return bool(super().add(task, *options))
+
+    def run(self) -> bool:
+        """Run what there is to run; False when a task failed or was waited for in vain."""
+        rescheduled = 0
+        while super().run() and not self._stop_requesting_work:
+            elsewhere = self._run_elsewhere()
+            if elsewhere:
+                if not self._wait_for(elsewhere):
+                    return False
+            elif self._is_done():
+                self._add_task_history = self._forget_others()
+                return True
+            elif rescheduled == RESCHEDULES_MAX or self._could_not_schedule():
+                return True
+            else:
+                rescheduled += 1
+                self._reschedule()
+        return bool(self.run_succeeded)
+
+    def _run_elsewhere(self) -> dict[str, dict[str, Any]]:
+        """Our tasks that other workers run now, by id, as luigid describes them."""
+        running = self._scheduler.count_pending(worker=self._id)["running_tasks"]
+        return {
+            task["task_id"]: task
+            for task in running
+            if task["worker"] != self._id and task["task_id"] in self._scheduled_tasks
+        }
+
+    def _wait_for(self, elsewhere: dict[str, dict[str, Any]]) -> bool:
+        """Wait until something changes; whether it did within `[lease] wait`."""
+        wait = settings.lease().wait
+        holders = {task_id: self._holder(running) for task_id, running in elsewhere.items()}
+        log.info("Waiting up to %g s for another process: %s", wait, ", ".join(holders.values()))
+        give_up = time.monotonic() + wait
+        while time.monotonic() < give_up:
+            time.sleep(POLL)
+            self._scheduler.prune()  # or luigid takes a minute to notice that a worker was killed
+            if self._run_elsewhere().keys() != elsewhere.keys():
+                return True
+        for task_id, running in elsewhere.items():
+            log.error("Error: %s", ledger.busy(*self._step(running), holders[task_id]))
+        return False
+
+    def _step(self, running: dict[str, Any]) -> tuple[str, Any]:
+        task = self._scheduled_tasks[running["task_id"]]
+        return task.task_family, getattr(task, "date", None)
+
+    def _holder(self, running: dict[str, Any]) -> str:
+        """Who runs a task: the holder of its lease, else the worker that luigid knows."""
+        known = f"process {running.get('pid', '?')} on {running.get('host', '?')}"
+        job, date = self._step(running)
+        holders = ledger.holders([job], date, date) if date else {}
+        return holders.get((date, job), f"{job} {date}, {known}")
+
+    def _is_done(self) -> bool:
+        status = {task: status for task, status, _ in self._add_task_history}
+        return all(status[root] == "DONE" for root in self._roots)
+
+    def _could_not_schedule(self) -> bool:
+        return any(status == "UNKNOWN" for _, status, _ in self._add_task_history)
+
+    def _reschedule(self) -> None:
+        """Ask the ledger again, and schedule what is due."""
+        ended = self._forget_others()
+        self._add_task_history = []  # the summary takes its first task for the root
+        for root, options in self._roots.items():
+            super().add(root, *options)
+        self._add_task_history += ended
+
+    def _forget_others(self) -> list[Any]:
+        """The tasks that ended here: what the summary and the exit status shall know of."""
+        self._get_work_response_history = []
+        history = self._add_task_history
+        ended = {task for task, status, _ in history if status in ("DONE", "FAILED")}
+        return [entry for entry in history if entry[0] in ended]
