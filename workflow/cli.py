@@ -1,25 +1,28 @@
 """The command line: parse, call, print."""
 
 import contextlib
+import dataclasses
 import datetime
 import itertools
+import json
 import sys
+import uuid
 from typing import Any
 
 import click
-import luigi.interface
 from luigi.cmdline_parser import CmdlineParser
 from luigi.retcodes import run_with_retcodes
-from rich.console import Console
-from rich.table import Table
 
-from workflow import init_db, ledger, raw_store, settings, verify, warehouse
+from workflow import display, init_db, ledger, raw_store, settings, verify
+from workflow.difference import difference
+from workflow.display import line, number
 from workflow.errors import SettingsError, WorkflowError
-from workflow.ledger import Run
+from workflow.plan import DatePlan
+from workflow.plan import plan as make_plan
 from workflow.stack.cli import main as stack
-from workflow.tasks import STEPS, logic_versions
+from workflow.tasks import STEPS, RunDaily, inputs_of_steps, logic_versions
+from workflow.trace import trace as make_trace
 
-out = Console(highlight=False)
 RANGE_CHUNK = 30  # dates in one Luigi process; its scheduler's time grows quadratically
 
 
@@ -75,8 +78,8 @@ def _last(start: datetime.date, stop: datetime.date | None) -> datetime.date:
 def init_db_command() -> None:
     """Create or update the schemas of PostgreSQL and Cassandra."""
     settings.check()
-    init_db.apply(out.print)
-    out.print("The schemas of PostgreSQL and Cassandra are up to date.")
+    init_db.apply(line)
+    line("The schemas of PostgreSQL and Cassandra are up to date.")
 
 
 _DATES_AND_LUIGIS_OPTIONS: dict[str, Any] = {
@@ -118,7 +121,8 @@ def rerun(
         settings.check()
         version = logic_versions()[step]
         ledger.invalidate(step, dates, logic_version=version, reason=reason)
-    out.print(f"{step} and what follows it is due on {_number(dates)}.")
+    which = str(dates[0]) if len(dates) == 1 else number(len(dates))
+    line(f"{step} and what follows it is due on {which}.")
     if not mark_only:
         _run_due(dates, options)
 
@@ -128,19 +132,21 @@ def _options(options: list[str]) -> contextlib.AbstractContextManager[CmdlinePar
     return CmdlineParser.global_instance(["--module", "workflow", "RunDaily", *options])
 
 
-def _number(dates: list[datetime.date]) -> str:
-    return str(dates[0]) if len(dates) == 1 else f"{len(dates)} dates"
-
-
 def _run_due(dates: list[datetime.date], options: list[str]) -> None:
-    """Run Luigi, then ask the ledger. Exits with status 1 if a date is still due."""
-    for chunk in (dates[n : n + RANGE_CHUNK] for n in range(0, len(dates), RANGE_CHUNK)):
-        _luigi(chunk[0], chunk[-1], options)
+    """Run Luigi on what is due, then ask the ledger. Exits with status 1 if a date still is."""
     with _options(options):
-        current = ledger.current_runs(logic_versions(), dates[0], dates[-1])
-        due = [date for date in dates if (date, "LoadUsers") not in current]
+        settings.check()
+        due = _due(dates)
+    while due:
+        last = due[0] + datetime.timedelta(days=RANGE_CHUNK - 1)
+        chunk = [date for date in due if date <= last]
+        _luigi(chunk[0], chunk[-1], options)
+        due = due[len(chunk) :]
+    with _options(options):
+        due = _due(dates)
         if len(dates) == 1 and not due:
             _show_day(dates[0])
+            display.next_steps()
     if due:
         raise click.ClickException(
             f"{len(due)} of {len(dates)} {'date is' if len(dates) == 1 else 'dates are'} not "
@@ -148,7 +154,12 @@ def _run_due(dates: list[datetime.date], options: list[str]) -> None:
             "The messages above say why; run the command again after mending it."
         )
     if len(dates) > 1:
-        out.print(f"{len(dates)} dates from {dates[0]} to {dates[-1]} are complete.")
+        line(f"{number(len(dates))} from {dates[0]} to {dates[-1]} are complete.")
+
+
+def _due(dates: list[datetime.date]) -> list[datetime.date]:
+    complete = set(RunDaily.bulk_complete(dates))
+    return [date for date in dates if date not in complete]
 
 
 def _dates_and_options(
@@ -187,75 +198,65 @@ def _luigi(first: datetime.date, last: datetime.date, options: list[str]) -> Non
 @main.command()
 @click.argument("date", type=PartitionDate(), required=False)
 def status(date: datetime.date | None) -> None:
-    """Show the steps of a date, today (UTC) by default, and the day's statistics."""
+    """Show the steps of a date, today (UTC) by default, its statistics and every attempt."""
     settings.check()
-    _show_day(date or settings.utc_today())
+    date = date or settings.utc_today()
+    _show_day(date)
+    display.attempts(ledger.history(date))
+    display.next_steps()
 
 
 def _show_day(date: datetime.date) -> None:
     current = ledger.current_runs(logic_versions(), date, date)
-    last = {run.job: run for run in ledger.history(date)}
-    table = Table("step", title=f"{date}", title_justify="left")
-    for heading in ("in", "out", "rejected", "seconds"):
-        table.add_column(heading, justify="right")
-    table.add_column("state")
-    for step in STEPS:
-        done = current.get((date, step.__name__))
-        cells = _cells(done) if done else ["", "", "", "", _why_due(last.get(step.__name__))]
-        table.add_row(step.__name__, *cells)
-    out.print(table)
-    for run in last.values():
-        if run.error and (date, run.job) not in current:
-            out.print(f"{run.job}: {run.error}", soft_wrap=True)
-    _show_statistics(date)
-    _show_origin(current.get((date, "ExtractUsers")), current.get((date, "TransformUsers")))
+    display.day(_plan([date])[0], {job: run for (_, job), run in current.items()})
 
 
-def _cells(done: Run) -> list[str]:
-    counts = [f"{n:,}" for n in (done.rows_in or 0, done.rows_out or 0, done.rows_rejected or 0)]
-    return [*counts, f"{done.seconds:.2f}", "done"]
+def _plan(dates: list[datetime.date]) -> list[DatePlan]:
+    return make_plan(dates, logic_versions(), inputs_of_steps(dates[0]))
 
 
-def _why_due(last: Run | None) -> str:
-    """Due, and what happened to the step last."""
-    if last is None or last.state == "succeeded":
-        return "due"
-    if last.state == "running":
-        return f"{'running' if ledger.is_held(last.job, last.partition_date) else 'interrupted'}"
-    return f"due, {last.state}"
+@main.command(**_DATES_AND_LUIGIS_OPTIONS)
+@click.argument(
+    "arguments", nargs=-1, type=click.UNPROCESSED, metavar="[START [STOP]] [OPTIONS]..."
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs, a record per date.")
+@click.option(
+    "--diff",
+    is_flag=True,
+    help="What this code would change in one date's rows; publishes nothing.",
+)
+@click.pass_context
+def plan(ctx: click.Context, arguments: tuple[str, ...], as_json: bool, diff: bool) -> None:
+    """Say what `workflow run` with the same words would do, and why. Changes nothing.
+
+    The exit status is 1 if anything is due, or would change.
+    """
+    dates, options = _dates_and_options(ctx, arguments)
+    if diff and len(dates) > 1:
+        raise click.UsageError("--diff looks at one date.", ctx)
+    with _options(options):
+        settings.check()
+        planned = _plan(dates)
+        found = difference(dates[0]) if diff else {}
+    if as_json:
+        records = [{**dataclasses.asdict(date), "due": date.due} for date in planned]
+        changes = {table: [row._asdict() for row in rows] for table, rows in found.items()}
+        document = {"dates": records, "differences": changes} if diff else {"dates": records}
+        click.echo(json.dumps(document, default=str, ensure_ascii=False, indent=2))
+    else:
+        display.plan(planned)
+        if diff:
+            display.differences(dates[0], found)
+    ctx.exit(int(any(date.due for date in planned) or any(found.values())))
 
 
-def _show_statistics(date: datetime.date) -> None:
-    rows = [row for row in warehouse.statistics(date) if row.dimension != "nationality"]
-    if not rows:
-        return
-    table = Table("", "", title="statistics", title_justify="left")
-    for heading in ("users", "share", "age: mean", "median", "from", "to"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        cells = (row.age_avg, row.age_median, row.age_min, row.age_max)
-        table.add_row(
-            row.dimension,
-            row.member,
-            f"{row.users:,}",
-            "" if row.share is None else f"{row.share:.1%}",
-            *("" if cell is None else str(cell) for cell in cells),
-        )
-    out.print(table)
-
-
-def _show_origin(extract: Run | None, transform: Run | None) -> None:
-    if extract:
-        invented = "stand-in: invented people, " if "standin" in extract.details["server"] else ""
-        out.print(f"source  {invented}{extract.details['extraction']['url']}")
-    if transform:
-        out.print(f"engine  {transform.details['engine']} {transform.details['version']}")
-    core = luigi.interface.core()
-    out.print(
-        "next    workflow verify (hold the stores against the ledger), workflow stack status "
-        f"(addresses), http://{core.scheduler_host}:{core.scheduler_port}/ (visualiser)",
-        soft_wrap=True,
-    )
+@main.command()
+@click.argument("date", type=PartitionDate())
+@click.argument("user_id", type=click.UUID, required=False)
+def trace(date: datetime.date, user_id: uuid.UUID | None) -> None:
+    """From a date's figures, or a person in it, back to the runs, the request, the document."""
+    settings.check()
+    display.trace(make_trace(date, user_id))
 
 
 @main.command("verify")
@@ -266,7 +267,7 @@ def verify_command(start: datetime.date | None, stop: datetime.date | None) -> N
     settings.check()
     dates = ledger.known_dates(start, _last(start, stop)) if start else ledger.known_dates()
     if not dates:
-        out.print("The ledger knows no such date; nothing to verify.")
+        line("The ledger knows no such date; nothing to verify.")
         return
     broken = 0
     with raw_store.connect() as session:
@@ -275,24 +276,22 @@ def verify_command(start: datetime.date | None, stop: datetime.date | None) -> N
             broken += bool(verdict.problems)
             state = "BROKEN" if verdict.problems else "due" if verdict.due else "ok"
             equals = "=" if state == "ok" else "|"  # different generations need not add up
-            out.print(
+            line(
                 f"{date}  {state:6}  {verdict.raw:,} raw {equals} {verdict.users:,} users + "
                 f"{verdict.rejected:,} rejected"
             )
             if verdict.due:
-                out.print(f"            due: {', '.join(verdict.due)}")
+                line(f"            due: {', '.join(verdict.due)}")
             for sentence in verdict.problems:
-                out.print(f"            {sentence}")
+                line(f"            {sentence}")
             for sentence in verdict.leftovers:
-                out.print(f"            left over: {sentence}")
+                line(f"            left over: {sentence}")
     if broken:
         raise click.ClickException(
             f"{broken} of {len(dates)} dates do not hold what the ledger says; run what each "
             "sentence names again."
         )
-    out.print(
-        f"{len(dates)} {'date holds' if len(dates) == 1 else 'dates hold'} what the ledger says."
-    )
+    line(f"{len(dates)} {'date holds' if len(dates) == 1 else 'dates hold'} what the ledger says.")
 
 
 if __name__ == "__main__":

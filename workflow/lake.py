@@ -28,6 +28,11 @@ def run_url(job: str, date: datetime.date, run_id: uuid.UUID) -> str:
     return f"{root()}/{FOLDERS[job]}/partition_date={date}/run_id={run_id}"
 
 
+def scratch_url(date: datetime.date) -> str:
+    """Where rows of a date may lie that are never published; one process at a time uses it."""
+    return f"{root()}/scratch/partition_date={date}"
+
+
 def root() -> str:
     """`[lake] url` as Spark wants it."""
     url = lake().url

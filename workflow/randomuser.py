@@ -82,6 +82,19 @@ class Extraction:
         """The position of a page's first user in the day."""
         return (page - 1) * self.page_size
 
+    def query(self, page: int) -> dict[str, str]:
+        """The query of the request for a page."""
+        return {
+            "results": str(self.page_rows(page)),
+            "seed": self.seed,
+            "page": str(page),
+            "format": "json",
+        }
+
+    def request(self, page: int) -> str:
+        """The URL of the request for a page, as it is sent."""
+        return str(requests.Request("GET", self.url, params=self.query(page)).prepare().url)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Page:
@@ -287,12 +300,7 @@ class Client:
         try:
             with self._session.get(
                 extraction.url,
-                params={
-                    "results": str(rows),
-                    "seed": extraction.seed,
-                    "page": str(number),
-                    "format": "json",
-                },
+                params=extraction.query(number),
                 timeout=(cfg.connect_timeout, cfg.read_timeout),
                 stream=True,
             ) as response:

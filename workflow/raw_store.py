@@ -368,6 +368,11 @@ class RawStore:
         for row in rows:
             yield row.position, row.raw_data
 
+    def document(self, position: int) -> str | None:
+        """The document at a position, or None where there is none."""
+        rows = self._execute("read_document", *self._key, position // BUCKET_ROWS, position)
+        return rows[0].raw_data if rows else None
+
     def remove(self, rows: int) -> None:
         """Remove an extraction that asked for `rows` documents, whatever of it is stored.
 

@@ -352,13 +352,7 @@ class LoadUsers(Step):
         users, figures = _published(transform), _published(statistics)
         for parquet in (users, figures):
             parquet.rows()  # inside COPY, psycopg2 would wrap what is raised
-        held = warehouse.replace_day(
-            cursor,
-            self.date,
-            users.batches(warehouse.USER_COLUMNS, CLEAN),
-            users.batches(["position", "user_id", "reasons"], REJECTED),
-            figures.batches(warehouse.STATISTICS_COLUMNS),
-        )
+        held = warehouse.replace_day(cursor, self.date, *rows_of_day(users, figures))
         for table, expected in (
             ("users", transform.rows_out),
             ("rejected_users", transform.rows_rejected),
@@ -405,7 +399,21 @@ def _published(run: Run) -> lake.ParquetRun:
     return lake.ParquetRun(run.details["url"], job=run.job, date=run.partition_date)
 
 
+def rows_of_day(users: lake.ParquetRun, statistics: lake.ParquetRun) -> warehouse.DayRows:
+    """Clean users, rejects and statistics as the warehouse takes them, in bounded batches."""
+    return (
+        users.batches(warehouse.USER_COLUMNS, CLEAN),
+        users.batches(["position", "user_id", "reasons"], REJECTED),
+        statistics.batches(warehouse.STATISTICS_COLUMNS),
+    )
+
+
 STEPS: tuple[type[Step], ...] = (ExtractUsers, TransformUsers, ComputeStats, LoadUsers)
+
+
+def inputs_of_steps(date: datetime.date) -> dict[str, list[str]]:
+    """What each step reads, by the names of the steps."""
+    return {step.__name__: [task.task_family for task in step(date=date).deps()] for step in STEPS}
 
 
 def logic_versions() -> dict[str, int]:

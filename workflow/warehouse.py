@@ -4,6 +4,7 @@ import csv
 import datetime
 import io
 import json
+import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -27,6 +28,9 @@ USER_COLUMNS = (
 STATISTICS_COLUMNS = (
     "dimension", "member", "users", "share", "age_avg", "age_min", "age_median", "age_max",
 )  # fmt: skip
+
+#: Users, rejects and statistics of a date, see `replace_day`.
+DayRows = tuple[Iterable[pa.RecordBatch], Iterable[pa.RecordBatch], Iterable[pa.RecordBatch]]
 
 _CSV = pyarrow.csv.WriteOptions(include_header=False)
 
@@ -56,22 +60,34 @@ def replace_day(
         _SQL.delete_user_statistics,
     ):
         cursor.execute(statement, {"date": date})
-    _copy(
-        cursor,
-        f"users (partition_date, {', '.join(USER_COLUMNS)})",
-        _csv_of_batches(date, users),
-    )
-    _copy(
-        cursor,
-        "rejected_users (partition_date, position, user_id, reasons, offending)",
-        _csv_of_rejects(date, rejected),
-    )
-    _copy(
-        cursor,
-        f"user_statistics (stat_date, {', '.join(STATISTICS_COLUMNS)})",
-        _csv_of_batches(date, statistics),
-    )
+    _copy_day(cursor, date, (users, rejected, statistics))
     return dict(fetch(cursor, _SQL.fingerprint, {"date": date})[0]._asdict())
+
+
+def differences(date: datetime.date, rows: DayRows) -> dict[str, list[Any]]:
+    """What `replace_day` would change, by table. Changes nothing.
+
+    Each difference has a `key` (user_id, position, or dimension and member), and the row `old`
+    and `new` as a dictionary, None where there is none.
+    """
+    with connect("workflow differences") as connection, transaction(connection) as cursor:
+        cursor.execute(_SQL.create_new_tables)
+        _copy_day(cursor, date, rows, prefix="new_")
+        found = {
+            table: fetch(cursor, statement, {"date": date})
+            for table, statement in (
+                ("users", _SQL.different_users),
+                ("rejected_users", _SQL.different_rejected_users),
+                ("user_statistics", _SQL.different_user_statistics),
+            )
+        }
+        connection.rollback()
+    return found
+
+
+def where_is(date: datetime.date, user_id: uuid.UUID) -> list[Any]:
+    """Where a person stands on a date, as the tables say: `table`, `position`, `row`."""
+    return fetch_once(_SQL.where_is, date=date, user_id=user_id)
 
 
 def fingerprint(date: datetime.date) -> dict[str, Any]:
@@ -82,6 +98,26 @@ def fingerprint(date: datetime.date) -> dict[str, Any]:
 def statistics(date: datetime.date) -> list[Any]:
     """The rows of `user_statistics` of a date: all, gender, age_band, nationality."""
     return fetch_once(_SQL.statistics_of_date, date=date)
+
+
+def _copy_day(cursor: Cursor, date: datetime.date, rows: DayRows, prefix: str = "") -> None:
+    """Stream a date into the three tables, or into those whose names begin with a prefix."""
+    users, rejected, statistics = rows
+    _copy(
+        cursor,
+        f"{prefix}users (partition_date, {', '.join(USER_COLUMNS)})",
+        _csv_of_batches(date, users),
+    )
+    _copy(
+        cursor,
+        f"{prefix}rejected_users (partition_date, position, user_id, reasons, offending)",
+        _csv_of_rejects(date, rejected),
+    )
+    _copy(
+        cursor,
+        f"{prefix}user_statistics (stat_date, {', '.join(STATISTICS_COLUMNS)})",
+        _csv_of_batches(date, statistics),
+    )
 
 
 def _csv_of_batches(date: datetime.date, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:

@@ -37,6 +37,40 @@ SELECT dimension, member, users, share, age_avg, age_min, age_median, age_max
 FROM user_statistics WHERE stat_date = %(date)s
 ORDER BY array_position(ARRAY['all', 'gender', 'age_band', 'nationality'], dimension), member;
 
+-- name: create_new_tables
+CREATE TEMPORARY TABLE new_users (LIKE users);
+CREATE TEMPORARY TABLE new_rejected_users (LIKE rejected_users);
+CREATE TEMPORARY TABLE new_user_statistics (LIKE user_statistics);
+
+-- name: different_users
+SELECT user_id::text AS key, to_jsonb(o) AS old, to_jsonb(n) AS new
+FROM (SELECT * FROM users WHERE partition_date = %(date)s) AS o
+FULL JOIN new_users AS n USING (partition_date, user_id)
+WHERE o IS DISTINCT FROM n
+ORDER BY coalesce(n.position, o.position);
+
+-- name: different_rejected_users
+SELECT position::text AS key, to_jsonb(o) AS old, to_jsonb(n) AS new
+FROM (SELECT * FROM rejected_users WHERE partition_date = %(date)s) AS o
+FULL JOIN new_rejected_users AS n USING (partition_date, position)
+WHERE o IS DISTINCT FROM n
+ORDER BY position;
+
+-- name: different_user_statistics
+SELECT dimension || ' ' || member AS key, to_jsonb(o) AS old, to_jsonb(n) AS new
+FROM (SELECT * FROM user_statistics WHERE stat_date = %(date)s) AS o
+FULL JOIN new_user_statistics AS n USING (stat_date, dimension, member)
+WHERE o IS DISTINCT FROM n
+ORDER BY 1;
+
+-- name: where_is
+SELECT 'users' AS table, position, to_jsonb(u) AS row FROM users u
+WHERE partition_date = %(date)s AND user_id = %(user_id)s
+UNION ALL
+SELECT 'rejected_users', position, to_jsonb(r) FROM rejected_users r
+WHERE partition_date = %(date)s AND user_id = %(user_id)s
+ORDER BY position;
+
 -- name: lock_window
 SELECT pg_advisory_xact_lock(hashtext('source_requests'), hashtext(%(source)s));
 

@@ -1,0 +1,208 @@
+"""What `plan` says is due and why, what `--diff` would change, where `trace` leads."""
+
+import datetime
+import json
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Pipeline
+from tests.test_day import STEPS, everything
+from workflow import ledger
+from workflow.ledger import Outcome
+from workflow.trace import MASK, masked
+
+DATE = datetime.date(2026, 11, 20)
+
+
+def plan(pipeline: Pipeline, *arguments: str) -> list[dict[str, Any]]:
+    """The records of `workflow plan --json`, whose exit status must say whether anything is due."""
+    done = pipeline.run("workflow", "plan", *arguments, "--json", check=None)
+    dates: list[dict[str, Any]] = json.loads(done.stdout)["dates"]
+    assert done.returncode == any(date["due"] for date in dates)
+    return dates
+
+
+def reasons(pipeline: Pipeline, *options: str) -> list[str]:
+    (date,) = plan(pipeline, str(DATE), *options)
+    return [step["reason"] for step in date["steps"]]
+
+
+def why(pipeline: Pipeline, step: str) -> str:
+    (date,) = plan(pipeline, str(DATE))
+    return next(str(found["why"]) for found in date["steps"] if found["step"] == step)
+
+
+def test_a_range_from_nothing_to_done(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=20)
+    fresh = pipeline.run("workflow", "plan", "2026-11-18", "2026-11-20", check=1).stdout
+    assert "2026-11-18 to 2026-11-20" in fresh
+    assert fresh.count("never ran") == 4
+    assert "3 of 3 dates due" in fresh
+    before = everything(pipeline)
+    pipeline.day(DATE)
+    assert [date["due"] for date in plan(pipeline, "2026-11-18", "2026-11-20")] == [
+        True,
+        True,
+        False,
+    ]
+    pipeline.run("workflow", "run", "2026-11-18", "2026-11-19", "--local-scheduler")
+    after = everything(pipeline)
+    assert "3 dates complete" in pipeline.run("workflow", "plan", "2026-11-18", "2026-11-20").stdout
+    assert everything(pipeline) == after != before
+
+
+def test_a_step_that_was_marked_and_what_follows_it(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=20)
+    pipeline.day(DATE)
+    pipeline.run(
+        "workflow", "rerun", str(DATE), "--from", "TransformUsers", "--mark-only",
+        "--reason", "a new rule",
+    )  # fmt: skip
+    assert reasons(pipeline) == ["done", "marked", "input_due", "input_due"]
+    assert re.fullmatch(r"marked by \w+ [-0-9: ]+: a new rule", why(pipeline, "TransformUsers"))
+    assert why(pipeline, "LoadUsers") == "input due: TransformUsers and ComputeStats"
+    pipeline.run("luigi", "--module", "workflow", "TransformUsers", "--date", str(DATE),
+                 "--local-scheduler")  # fmt: skip
+    assert reasons(pipeline) == ["done", "done", "input_replaced", "input_due"]
+    assert why(pipeline, "ComputeStats") == "input replaced: TransformUsers ran again"
+
+
+def test_a_new_logic_version(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=20)
+    pipeline.day(DATE)
+    pipeline.rows("UPDATE extraction_metadata SET logic_version = 0 WHERE job = 'ComputeStats'")
+    assert reasons(pipeline) == ["done", "done", "logic_changed", "input_due"]
+    assert why(pipeline, "ComputeStats") == "logic changed: version 0, now 1"
+
+
+def test_a_failure_an_interruption_and_a_run_that_goes_on(pipeline: Pipeline) -> None:
+    pipeline.day(
+        DATE, "--source-url", "http://127.0.0.1:9/api/1.4/", "--source-deadline", "1", check=None
+    )
+    assert reasons(pipeline)[0] == "failed"
+    assert "http://127.0.0.1:9/api/1.4/ did not give page 1" in why(pipeline, "ExtractUsers")
+    with (
+        ledger.lease("ExtractUsers", DATE) as held,
+        held.attempt(inputs=(), logic_version=1, rows_in=1, details={}) as attempt,
+    ):
+        assert reasons(pipeline)[0] == "running"
+        assert re.match(r"running since .* in process \d+ on ", why(pipeline, "ExtractUsers"))
+        attempt.publish({}, Outcome(rows_in=1, rows_out=1, bytes=0, details={}))
+    pipeline.rows("UPDATE extraction_metadata SET state = 'running', finished_at = NULL "
+                  "WHERE state = 'succeeded'")  # fmt: skip
+    assert reasons(pipeline)[0] == "interrupted"  # nobody holds its lease
+
+
+def test_other_settings_are_said_and_make_nothing_due(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=20)
+    pipeline.day(DATE)
+    (date,) = plan(pipeline, str(DATE), "--source-users-per-day", "30")
+    assert not date["due"]
+    assert date["other_settings"] == ["users per day 20 (now 30)"]
+    (date,) = plan(pipeline, str(DATE), "--source-url", "http://127.0.0.1:9/api/1.4/")
+    assert date["other_settings"] == [
+        f"source {pipeline.stack.standin_url} (now http://127.0.0.1:9/api/1.4/)"
+    ]
+
+
+def test_the_plan_runs_nothing_and_refuses_nonsense(pipeline: Pipeline) -> None:
+    for arguments, sentence in (
+        (("2026-11-20", "2026-11-18"), "is reversed"),
+        (("2999-01-01",), "is in the future"),
+        (("2026-11-18", "2026-11-20", "--diff"), "--diff looks at one date"),
+        (("2026-11-20", "--diff"), "was never extracted"),
+    ):
+        done = pipeline.run("workflow", "plan", *arguments, check=None)
+        assert done.returncode in (1, 2)
+        assert sentence in done.stderr
+        assert "Traceback" not in done.stderr
+    assert everything(pipeline) == [[], [], [], []]
+
+
+def test_diff_shows_what_this_code_would_change_and_publishes_nothing(pipeline: Pipeline) -> None:
+    pipeline.set(
+        "source", users_per_day=50,
+        url=pipeline.stack.standin_url.replace("/api/", "/faults/diff/missing=email,users=2/api/"),
+    )  # fmt: skip
+    pipeline.day(DATE)
+    same = pipeline.run("workflow", "plan", str(DATE), "--diff").stdout
+    assert "gives 2026-11-20 exactly" in same or "exactly the rows that it has" in same
+
+    pipeline.rows("UPDATE users SET city = 'Atlantis' WHERE position = 3")
+    pipeline.rows("DELETE FROM users WHERE position = 4")
+    pipeline.rows("DELETE FROM rejected_users")
+    pipeline.rows("UPDATE user_statistics SET users = 7 WHERE dimension = 'all'")
+    before = everything(pipeline)
+    changed = pipeline.run("workflow", "plan", str(DATE), "--diff", check=1)
+    assert "users: 1 new, 0 gone, 1 changed" in changed.stdout
+    assert 'city: "Atlantis" → ' in changed.stdout
+    assert "rejected_users: 1 new, 0 gone, 0 changed" in changed.stdout
+    assert "user_statistics: 0 new, 0 gone, 1 changed" in changed.stdout
+    assert "users: 7 → 49" in changed.stdout
+    assert everything(pipeline) == before
+    assert not [*(Path(pipeline.config["lake"]["url"]) / "scratch").glob("*")]
+    found = json.loads(
+        pipeline.run("workflow", "plan", str(DATE), "--diff", "--json", check=1).stdout
+    )["differences"]
+    assert [len(rows) for rows in found.values()] == [2, 1, 1]
+
+
+def test_trace_leads_from_a_person_to_the_document(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=50, page_size=20)
+    pipeline.day(DATE)
+    (user,) = pipeline.rows("SELECT * FROM users WHERE position = 47")
+    shown = pipeline.run("workflow", "trace", str(DATE), str(user.user_id)).stdout
+    assert "users, position 47 of 2026-11-20" in shown
+    assert user.first_name in shown
+    assert [line.split()[1] for line in shown.splitlines() if line.startswith("← ")] == [
+        *reversed(STEPS), "Cassandra,", "GET",
+    ]  # fmt: skip
+    assert "results=10&seed=batch-20261120-users&page=3&format=json" in shown
+    assert f'"email": "{user.email}"' in shown
+    assert f'"password": "{MASK}"' in shown
+    assert len(shown.splitlines()) < 40
+    figures = pipeline.run("workflow", "trace", str(DATE)).stdout
+    assert "user_statistics of 2026-11-20: 50 users" in figures
+    assert "and 2 more" in figures
+
+
+def test_trace_of_what_is_not_there(pipeline: Pipeline) -> None:
+    assert "was never loaded" in pipeline.run("workflow", "trace", str(DATE), check=1).stderr
+    pipeline.set("source", users_per_day=20)
+    pipeline.day(DATE)
+    done = pipeline.run("workflow", "trace", str(DATE), str(uuid.uuid4()), check=1)
+    assert "has no user" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        '{"login": {"password": "secret", "salt": "secret", "uuid": "u"}}',
+        '{"id": {"name": "SSN", "value": "secret"}}',
+        '{"login": "secret", "id": "secret"}',
+        '{"login": ["secret"], "LOGIN": {"Sha256": "secret"}}',
+        '{"id": ["secret"]}',
+        '{"login": {"password": {"deep": "secret"}}}',
+        '["secret"]',
+        '{"password": "secret"',
+    ],
+)
+def test_no_secret_of_a_document_is_shown(document: str) -> None:
+    assert "secret" not in masked(document).replace("they may hold a secret", "")
+
+
+def test_status_shows_every_attempt(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=20)
+    pipeline.day(
+        DATE, "--source-url", "http://127.0.0.1:9/api/1.4/", "--source-deadline", "1", check=None
+    )
+    pipeline.day(DATE)
+    shown = pipeline.run("workflow", "status", str(DATE)).stdout
+    assert len(re.findall(r"^ +\d+ [0-9a-f]{8} \w+ +(failed|succeeded) ", shown, re.MULTILINE)) == 5
+    assert "did not give page 1" in shown
+    assert "20 in, 20 out, 0 rejected" in shown
+    assert re.search("read [0-9a-f]{8}, [0-9a-f]{8}, by ", shown)

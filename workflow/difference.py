@@ -1,0 +1,44 @@
+"""`workflow plan DATE --diff`: what the current rules would change, without publishing it."""
+
+import contextlib
+import datetime
+import uuid
+from typing import Any
+
+from workflow import lake, ledger, spark_jobs, warehouse
+from workflow.errors import DataError
+from workflow.tasks import rows_of_day
+
+JOB = "PlanDiff"  # names the lease; nothing of it stands in the ledger
+
+
+def difference(date: datetime.date) -> dict[str, list[Any]]:
+    """Transform a date's raw documents by this code, and hold the rows against PostgreSQL's.
+
+    Returns what `warehouse.differences` returns. The rows lie in the lake's scratch meanwhile.
+
+    Raises DataError for a date that was never extracted, LeaseError when somebody else looks at
+    the same date, and what the Spark jobs raise.
+    """
+    succeeded = [
+        run for run in ledger.history(date) if (run.job, run.state) == ("ExtractUsers", "succeeded")
+    ]
+    if not succeeded:
+        raise DataError(
+            f"{date} was never extracted, so there is nothing to compare; `workflow run {date}`."
+        )
+    extract = succeeded[-1]
+    scratch = lake.scratch_url(date)
+    with ledger.lease(JOB, date), contextlib.ExitStack() as stack:
+        lake.remove(scratch)  # of a process that was killed
+        stack.callback(lake.remove, scratch)
+        spark_jobs.transform(
+            date,
+            uuid.UUID(extract.details["extraction_id"]),
+            rows=extract.rows_out or 0,
+            output=f"{scratch}/users",
+        )
+        spark_jobs.compute_statistics(f"{scratch}/users", output=f"{scratch}/statistics")
+        users = lake.ParquetRun(f"{scratch}/users", job="TransformUsers", date=date)
+        statistics = lake.ParquetRun(f"{scratch}/statistics", job="ComputeStats", date=date)
+        return warehouse.differences(date, rows_of_day(users, statistics))
