@@ -76,6 +76,12 @@ def stop_session() -> None:
         _started = None
 
 
+def abandon_session() -> None:
+    """Forget the session of this process without a word to it; the next `session()` starts anew."""
+    global _started
+    _started = None
+
+
 def describe() -> dict[str, str]:
     """What the ledger and the summary say: engine, its version, the version of pyspark.
 

@@ -52,6 +52,13 @@ def compute_statistics(users: str, *, output: str) -> None:
         app.compute(clean).coalesce(1).write.parquet(output)
 
 
+def abandon_session() -> None:
+    """Have the next job start a session of its own: this one does not answer."""
+    from workflow import engine
+
+    engine.abandon_session()
+
+
 def describe() -> dict[str, str]:
     """Name and version of the engine, for the ledger and the run summary."""
     from workflow import engine

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import luigi
 
 from workflow import deadline, lake, randomuser, raw_store, settings, spark_jobs, warehouse
-from workflow.errors import DataError, SettingsError, StoreError, WorkflowError
+from workflow.errors import DataError, DeadlineError, SettingsError, StoreError, WorkflowError
 from workflow.ledger import Lease, Outcome, Run, current_runs, lease
 from workflow.postgres import Cursor
 from workflow.targets import LedgerTarget
@@ -108,7 +108,11 @@ class Step(Dated):
                 f"{self.task_family} of {self.date} took longer than "
                 f"{settings.lease().deadline:g} s ([lease] deadline)",
             ):
-                outcome = self.work(held, *found)
+                try:
+                    outcome = self.work(held, *found)
+                except DeadlineError:
+                    spark_jobs.abandon_session()  # the next step must not wait for it, too
+                    raise
             counts = (
                 f"{outcome.rows_in:,} in, {outcome.rows_out:,} out, "
                 f"{outcome.rows_rejected:,} rejected"

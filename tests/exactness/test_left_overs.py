@@ -1,13 +1,17 @@
 """What ended attempts left behind is used or swept; a late write of an old attempt never wins."""
 
 import datetime
+import os
+import signal
+import subprocess
 import uuid
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.conftest import Pipeline
+from tests.conftest import BIN, PROJECT, Pipeline, environment
 from workflow import lake, ledger, raw_store
 from workflow.randomuser import Extraction, Page
 
@@ -143,3 +147,33 @@ def test_a_folder_that_is_gone_is_swept_in_peace(pipeline: Pipeline) -> None:
     Path(url).mkdir(parents=True)
     lake.remove(url)
     assert not Path(url).exists()
+
+
+def test_a_deadline_ends_a_step_whose_spark_server_hangs(
+    pipeline: Pipeline, spark_connect: str
+) -> None:
+    pipeline.set("source", users_per_day=20)
+    pipeline.set("spark", engine="connect", remote=spark_connect)
+    port = int(spark_connect.rpartition(":")[2])
+    (server,) = {c.pid for c in psutil.net_connections("tcp") if c.laddr[1:] == (port,) and c.pid
+                 and c.status == psutil.CONN_LISTEN}  # fmt: skip
+    pipeline.day(DATE)  # the first job takes longest
+    pipeline.run("workflow", "rerun", str(DATE), "--from", "TransformUsers", "--mark-only")
+    pipeline.set("lease", deadline=15)
+    with subprocess.Popen(
+        [BIN / "luigi", "--module", "workflow", "RunDaily", "--date", str(DATE),
+         "--local-scheduler"],
+        cwd=PROJECT, env=environment(pipeline.config_path), stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        while attempts("TransformUsers")[-1].state != "running":
+            assert process.poll() is None
+        os.kill(server, signal.SIGSTOP)
+        try:
+            _, said = process.communicate(timeout=80)
+        finally:
+            os.kill(server, signal.SIGCONT)
+    assert process.returncode == 30
+    assert "TransformUsers of 2026-11-20 took longer than 15 s ([lease] deadline)" in said
+    assert "Traceback" not in said
+    pipeline.set("lease", deadline=600)
+    pipeline.day(DATE)
