@@ -6,7 +6,6 @@ two must meet, a lock of the test's own holds both until they wait.
 
 import contextlib
 import datetime
-import itertools
 import re
 import signal
 import subprocess
@@ -51,7 +50,8 @@ def running(pipeline: Pipeline, step: type[Step], process: "subprocess.Popen[byt
     """Whether the process is at work on the step, as the ledger says."""
     return bool(
         pipeline.rows(
-            "SELECT 1 FROM extraction_metadata WHERE job = %s AND state = 'running' AND process = %s",
+            "SELECT 1 FROM extraction_metadata "
+            "WHERE job = %s AND state = 'running' AND process = %s",
             step.__name__,
             process.pid,
         )
@@ -125,7 +125,9 @@ def test_a_range_on_four_workers_is_a_range_on_one(pipeline: Pipeline, full: boo
 class Reader:
     """Reads in a loop, in a thread and on a connection of its own, until the block ends."""
 
-    def __init__(self, pipeline: Pipeline, read: Callable[[Any], object], options: str) -> None:
+    def __init__(
+        self, pipeline: Pipeline, read: Callable[[Any], object], *, options: str = "SELECT"
+    ) -> None:
         self._pipeline = pipeline
         self._read = read
         self._options = options
@@ -139,13 +141,18 @@ class Reader:
         thread = threading.Thread(target=self._loop)
         thread.start()
         try:
-            wait_until(lambda: self.seen or self.error)
+            self.reads_again()
             yield
         finally:
             self._stop.set()
             thread.join(PATIENCE)
         if self.error is not None:
             raise self.error
+
+    def reads_again(self) -> None:
+        """Wait until a whole reading was begun and ended."""
+        enough = len(self.seen) + 2
+        wait_until(lambda: len(self.seen) >= enough or self.error)
 
     def _loop(self) -> None:
         try:
@@ -157,6 +164,7 @@ class Reader:
                 while not self._stop.is_set():
                     with connection, connection.cursor() as cursor:
                         self.seen.append(self._read(cursor))
+                    self._stop.wait(0.005)  # leaves the processors to those who are watched
         except BaseException as exc:  # whatever it is, the test shows it
             self.error = exc
 
@@ -189,8 +197,7 @@ def test_a_reader_sees_one_generation_while_dates_are_rerun(
 ) -> None:
     pipeline.set("rules", rejected_percent_max=100)
     days.run(FIRST, *STEPS)
-    generations = {run.run_id for run in attempts(pipeline)}
-    reader = Reader(pipeline, read_generation, "SET statement_timeout = 0")
+    reader = Reader(pipeline, read_generation)
     with reader.reading():
         for number in range(1, 26 if full else 5):
             step = ExtractUsers if number % 3 else TransformUsers
@@ -199,11 +206,10 @@ def test_a_reader_sees_one_generation_while_dates_are_rerun(
                 "workflow", "rerun", str(FIRST), "--from", step.__name__, "--local-scheduler",
                 "--source-users-per-day", str(20 + number % 5),
             )  # fmt: skip
-            generations = {run.run_id for run in attempts(pipeline) if run.job == "LoadUsers"}
-            last = len(reader.seen)
-            wait_until(lambda last=last: len(reader.seen) > last + 1 or reader.error)  # type: ignore[misc]
-    assert set(reader.seen) == generations
-    assert len(generations) == (26 if full else 5)
+            reader.reads_again()
+    loads = {run.run_id for run in attempts(pipeline) if run.job == "LoadUsers"}
+    assert set(reader.seen) == loads
+    assert len(loads) == (26 if full else 5)
     contents = [run.details["fingerprint"] for run in attempts(pipeline) if run.job == "LoadUsers"]
     assert len({content["users_digest"] for content in contents}) > 2
     pipeline.run("workflow", "verify")
@@ -230,7 +236,7 @@ def test_two_loads_of_one_month_neither_lock_each_other_nor_a_reader(
 ) -> None:
     """Both are held back until both wait: for the new month first, then for the days' rows."""
     pipeline.set("source", users_per_day=50, page_size=20)
-    reader = Reader(pipeline, read_all, "SET lock_timeout = '250ms'; SET statement_timeout = '60s'")
+    options = "SET lock_timeout = '250ms'; SET statement_timeout = '60s'"
     dates: list[datetime.date] = []
     for month in range(1, 9 if full else 2):
         both = [datetime.date(2026, month, 5), datetime.date(2026, month, 6)]
@@ -242,6 +248,7 @@ def test_two_loads_of_one_month_neither_lock_each_other_nor_a_reader(
             f"SELECT pg_advisory_xact_lock(hashtext('ensure_month'), hashtext('{month_key}'))",
             f"SELECT FROM users WHERE partition_date >= '2026-{month}-1' FOR UPDATE",
         ):
+            reader = Reader(pipeline, read_all, options=options)
             with reader.reading(), contextlib.closing(pipeline.connect()) as holder:
                 holder.autocommit = False
                 holder.cursor().execute(hold)
@@ -255,7 +262,6 @@ def test_two_loads_of_one_month_neither_lock_each_other_nor_a_reader(
                 wait_until(lambda: waiting(pipeline) == 2, *processes)
                 holder.rollback()
                 assert [ended(process) for process in processes] == [0, 0]
-            reader = Reader(pipeline, read_all, reader._options)
             pipeline.run("workflow", "rerun", *map(str, both), "--from", "LoadUsers", "--mark-only")
     states = {run.state for run in attempts(pipeline)}
     assert states == {"succeeded", "invalidated"}
@@ -344,24 +350,31 @@ def test_a_slow_extraction_never_overtakes_a_newer_one(
     pipeline.run("workflow", "verify")
 
 
+def overtaken_in_transform(pipeline: Pipeline, log: Path) -> Slow | None:
+    """A process that was stopped in TransformUsers while another did it; None: it was faster."""
+    slow = Slow(pipeline, log)
+    wait_until(lambda: running(pipeline, TransformUsers, slow.process), slow.process)
+    with stopped(slow.process):
+        caught = running(pipeline, TransformUsers, slow.process)
+        if caught:
+            slow.lose_the_lease(TransformUsers)
+            pipeline.day(FIRST)
+    if caught:
+        return slow
+    assert ended(slow.process) == 0
+    return None
+
+
 def test_a_slow_transformation_never_overtakes_a_newer_one(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     pipeline.set("source", users_per_day=50)
     expected = undisturbed(pipeline, FIRST)
     forget(pipeline)
-    for number in itertools.count():
-        slow = Slow(pipeline, tmp_path / f"slow-{number}.log")
-        wait_until(lambda slow=slow: running(pipeline, TransformUsers, slow.process), slow.process)  # type: ignore[misc]
-        with stopped(slow.process):
-            caught = running(pipeline, TransformUsers, slow.process)
-            if caught:
-                slow.lose_the_lease(TransformUsers)
-                pipeline.day(FIRST)
-        if caught:
-            break
-        assert ended(slow.process) == 0  # it was faster than we: once more
+    slow = None
+    while slow is None:
         forget(pipeline)
+        slow = overtaken_in_transform(pipeline, tmp_path / "slow.log")
     slow.ends_in_vain()
     assert jobs(pipeline, FIRST) == [
         ("ExtractUsers", "succeeded"), ("TransformUsers", "interrupted"), *DONE_ONCE[1:],
