@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from tests.conftest import Pipeline
+from workflow.postgres import Cursor
 from workflow.tasks import Step
 
 TABLES = ("users", "rejected_users", "user_statistics")
@@ -71,9 +72,9 @@ def forget(pipeline: Pipeline) -> None:
     pipeline.rows(f"TRUNCATE extraction_metadata, {', '.join(TABLES)}")
 
 
-def complete_dates(pipeline: Pipeline, first: datetime.date, days: int) -> None:
-    """Put ledger rows of complete dates into an empty ledger, and nothing else."""
-    pipeline.rows(
+def complete_dates(cursor: Cursor, first: datetime.date, days: int) -> None:
+    """Put rows of complete dates into the ledger, and nothing into the tables."""
+    cursor.execute(
         """
         INSERT INTO extraction_metadata (run_id, job, partition_date, state, inputs, logic_version,
             rows_in, rows_out, rows_rejected, rows_erased, finished_at, host, process, requested_by)
@@ -86,7 +87,5 @@ def complete_dates(pipeline: Pipeline, first: datetime.date, days: int) -> None:
                     ('ComputeStats', ARRAY['TransformUsers']),
                     ('LoadUsers', ARRAY['TransformUsers', 'ComputeStats'])) AS j (job, reads)
         """,
-        first,
-        first,
-        days,
+        (first, first, days),
     )

@@ -1,5 +1,6 @@
 """What is current, who holds a lease, and what can be published."""
 
+import contextlib
 import datetime
 import threading
 import uuid
@@ -259,7 +260,8 @@ def test_an_attempt_that_was_taken_over_publishes_nothing(pipeline: Pipeline) ->
 
 def test_ten_years_are_answered_by_one_query(pipeline: Pipeline) -> None:
     first = datetime.date(2016, 1, 1)
-    complete_dates(pipeline, first, 3650)
+    with contextlib.closing(pipeline.connect()) as connection, connection.cursor() as cursor:
+        complete_dates(cursor, first, 3650)
     found = ledger.current_runs(VERSIONS, first, first + datetime.timedelta(days=3649))
     assert len(found) == 4 * 3650
 
