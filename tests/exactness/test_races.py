@@ -20,26 +20,17 @@ import pytest
 from tests import days
 from tests.conftest import Pipeline
 from tests.days import Source, attempts, forget, warehouse
+from tests.exactness.processes import PATIENCE, wait_until
 from workflow import sql
 from workflow.tasks import STEPS, ComputeStats, ExtractUsers, LoadUsers, Step, TransformUsers
 
 FIRST = datetime.date(2026, 3, 1)
-PATIENCE = 300  # s; only a test that fails waits so long
 
 source = days.source  # a fixture
 
 
 def date_of(number: int) -> datetime.date:
     return FIRST + datetime.timedelta(days=number)
-
-
-def wait_until(happened: Callable[[], object], *processes: "subprocess.Popen[bytes]") -> None:
-    """Ask again and again; a process that ends meanwhile is an error."""
-    deadline = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < deadline
-        assert [process.poll() for process in processes] == [None] * len(processes)
-        time.sleep(0.005)
 
 
 def ended(process: "subprocess.Popen[bytes]") -> int:
