@@ -79,10 +79,9 @@ def _sample(pid: int, peaks: list[int], ended: threading.Event) -> None:
         peaks.append(total)
 
 
-def luigi(task: str, date: str, *options: str) -> list[str]:
-    """The command that runs a task of a date."""
-    program = [str(BIN / "luigi"), "--module", "workflow", task]
-    return [*program, "--date", date, "--local-scheduler", *options]
+def luigi(task: str, *options: str) -> list[str]:
+    """The command that runs a task."""
+    return [str(BIN / "luigi"), "--module", "workflow", task, "--local-scheduler", *options]
 
 
 @contextlib.contextmanager

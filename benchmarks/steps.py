@@ -68,7 +68,7 @@ def day(config: Path, date: datetime.date, users: int) -> list[Measured]:
     """Run the steps of a new date one after the other."""
     costs = {
         step.__name__: measure(
-            luigi(step.__name__, str(date), "--source-users-per-day", str(users)),
+            luigi(step.__name__, "--date", str(date), "--source-users-per-day", str(users)),
             environment(config),
         )
         for step in STEPS

@@ -225,6 +225,17 @@ class Pipeline:
         )
         return done
 
+    def start(self, *command: str, log: Path | None = None) -> "subprocess.Popen[bytes]":
+        """Start a command as `run` does, and return at once; `log` takes its stderr."""
+        with (log or Path(os.devnull)).open("wb") as stderr:
+            return subprocess.Popen(
+                [str(BIN / command[0]), *command[1:]],
+                cwd=PROJECT,
+                env=environment(self.config_path),
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
+
     def day(
         self, date: datetime.date | str, *options: str, check: int | None = 0
     ) -> "subprocess.CompletedProcess[str]":

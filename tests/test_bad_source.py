@@ -8,13 +8,12 @@ sentence that a person sees.
 import dataclasses
 import datetime
 import re
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
-import requests
 
+from tests import days
 from tests.conftest import Pipeline
+from tests.days import Source, attempts, warehouse
 from tests.sentences import Keep
 from workflow import ledger
 from workflow.errors import DataError, SourceError
@@ -22,55 +21,12 @@ from workflow.tasks import STEPS, ExtractUsers, Step, TransformUsers
 
 AREA = "API"
 DATE = datetime.date(2026, 11, 20)
-TABLES = ("users", "rejected_users", "user_statistics")
 
-
-class Source:
-    """The stand-in under a rehearsal's name of this test's own."""
-
-    def __init__(self, pipeline: Pipeline, name: str) -> None:
-        root = pipeline.stack.standin_url.removesuffix("/api/1.4/")
-        self.control = f"{root}/faults/{name}"
-        self.session = requests.Session()
-        self.session.trust_env = False  # no proxy on loopback
-        pipeline.set(
-            "source", url=f"{self.control}/api/1.4/", users_per_day=20, page_size=10,
-            read_timeout=0.5, deadline=20,
-        )  # fmt: skip
-
-    def has(self, plan: str) -> None:
-        """Begin anew with a plan."""
-        self.session.put(self.control, data=plan.encode(), timeout=10).raise_for_status()
-
-    @property
-    def requests(self) -> int:
-        """How many there were since it began."""
-        return int(self.session.get(self.control, timeout=10).json()["requests"])
-
-
-@pytest.fixture
-def source(pipeline: Pipeline, request: pytest.FixtureRequest) -> Iterator[Source]:
-    source = Source(pipeline, re.sub(r"[^\w.-]", "-", request.node.name))
-    source.has("")
-    with source.session:
-        yield source
+source = days.source  # a fixture
 
 
 def run(*steps: type[Step]) -> None:
-    """Run steps of DATE as a Luigi worker does, in this process."""
-    for step in steps:
-        task: Any = step(date=DATE)
-        task.set_status_message = task.set_progress_percentage = lambda _: None
-        task.run()
-        assert task.complete()
-
-
-def warehouse(pipeline: Pipeline) -> list[list[Any]]:
-    return [pipeline.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in TABLES]
-
-
-def attempts(pipeline: Pipeline) -> list[Any]:
-    return pipeline.rows("SELECT * FROM extraction_metadata ORDER BY seq")
+    days.run(DATE, *steps)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from tests.conftest import BIN, PROJECT, Pipeline, environment, free_ports
+from tests.conftest import PROJECT, Pipeline, free_ports
 from workflow import ledger
 from workflow.raw_store import RawStore
 
@@ -272,22 +272,6 @@ def test_a_dead_proxy_does_not_matter_on_loopback(pipeline: Pipeline) -> None:
     )  # fmt: skip
 
 
-def test_two_processes_on_one_date_do_the_work_once(pipeline: Pipeline) -> None:
-    pipeline.set("source", users_per_day=50)
-    command = [str(BIN / "luigi"), "--module", "workflow", "RunDaily", "--date", DATE]
-    processes = [
-        subprocess.Popen(
-            [*command, "--local-scheduler"],
-            cwd=PROJECT,
-            env=environment(pipeline.config_path),
-            stderr=subprocess.DEVNULL,
-        )
-        for _ in range(3)
-    ]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
-    assert [job for job, _ in states(pipeline)] == STEPS
-
-
 def test_a_complete_day_costs_little_processor_time(pipeline: Pipeline) -> None:
     """The figure itself is `make bench`'s; here only that no engine is started for it."""
     pipeline.set("source", users_per_day=50)
@@ -308,11 +292,8 @@ def test_a_killed_day_is_made_whole_by_the_next_run(pipeline: Pipeline) -> None:
     pipeline.day(DATE)
     undisturbed = everything(pipeline)[:3]
     pipeline.rows("TRUNCATE extraction_metadata, users, rejected_users, user_statistics")
-    process = subprocess.Popen(
-        [BIN / "luigi", "--module", "workflow", "RunDaily", "--date", DATE, "--local-scheduler"],
-        cwd=PROJECT,
-        env=environment(pipeline.config_path),
-        stderr=subprocess.DEVNULL,
+    process = pipeline.start(
+        "luigi", "--module", "workflow", "RunDaily", "--date", DATE, "--local-scheduler"
     )
     while not any(job == "TransformUsers" for job, _ in states(pipeline)):
         time.sleep(0.01)
@@ -379,13 +360,9 @@ def test_a_date_that_failed_through_luigid_runs_once_it_is_mended(pipeline: Pipe
 
 def test_an_interrupt_ends_a_wait_for_the_window_at_once(pipeline: Pipeline) -> None:
     pipeline.set("source", users_per_day=60, page_size=10, users_per_window=10, window_seconds=300)
-    process = subprocess.Popen(
-        [BIN / "luigi", "--module", "workflow", "ExtractUsers", "--date", DATE,
-         "--local-scheduler"],
-        cwd=PROJECT,
-        env=environment(pipeline.config_path),
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    process = pipeline.start(
+        "luigi", "--module", "workflow", "ExtractUsers", "--date", DATE, "--local-scheduler"
+    )
     while not pipeline.rows("SELECT * FROM source_requests"):
         time.sleep(0.05)
     time.sleep(0.5)

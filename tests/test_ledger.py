@@ -1,5 +1,6 @@
 """What is current, who holds a lease, and what can be published."""
 
+import contextlib
 import datetime
 import threading
 import uuid
@@ -8,6 +9,7 @@ import psycopg2
 import pytest
 
 from tests.conftest import Pipeline
+from tests.days import complete_dates
 from workflow import ledger
 from workflow.errors import DataError, LeaseError, SchemaError, SettingsError, StoreError
 from workflow.ledger import Outcome, Run
@@ -257,21 +259,9 @@ def test_an_attempt_that_was_taken_over_publishes_nothing(pipeline: Pipeline) ->
 
 
 def test_ten_years_are_answered_by_one_query(pipeline: Pipeline) -> None:
-    pipeline.rows(
-        """
-        INSERT INTO extraction_metadata (run_id, job, partition_date, state, inputs, logic_version,
-            rows_in, rows_out, rows_rejected, rows_erased, finished_at, host, process, requested_by)
-        SELECT md5(job || d)::uuid, job, d, 'succeeded',
-            ARRAY(SELECT md5(i || d)::uuid FROM unnest(reads) i),
-            1, 1, 1, 0, 0, now(), 'h', 1, 'u'
-        FROM generate_series(date '2016-01-01', date '2016-01-01' + 3649, '1 day') AS s (t),
-            LATERAL (SELECT t::date AS d) AS dates,
-            (VALUES ('ExtractUsers', ARRAY[]::text[]), ('TransformUsers', ARRAY['ExtractUsers']),
-                    ('ComputeStats', ARRAY['TransformUsers']),
-                    ('LoadUsers', ARRAY['TransformUsers', 'ComputeStats'])) AS j (job, reads)
-        """
-    )
     first = datetime.date(2016, 1, 1)
+    with contextlib.closing(pipeline.connect()) as connection, connection.cursor() as cursor:
+        complete_dates(cursor, first, 3650)
     found = ledger.current_runs(VERSIONS, first, first + datetime.timedelta(days=3649))
     assert len(found) == 4 * 3650
 

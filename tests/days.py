@@ -1,0 +1,91 @@
+"""What tests of whole days share: a rehearsed source, steps in this process, what came of them."""
+
+import datetime
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.conftest import Pipeline
+from workflow.postgres import Cursor
+from workflow.tasks import Step
+
+TABLES = ("users", "rejected_users", "user_statistics")
+
+
+class Source:
+    """The stand-in under a rehearsal's name of this test's own."""
+
+    def __init__(self, pipeline: Pipeline, name: str) -> None:
+        root = pipeline.stack.standin_url.removesuffix("/api/1.4/")
+        self.control = f"{root}/faults/{name}"
+        self.session = requests.Session()
+        self.session.trust_env = False  # no proxy on loopback
+        pipeline.set(
+            "source", url=f"{self.control}/api/1.4/", users_per_day=20, page_size=10,
+            read_timeout=0.5, deadline=20,
+        )  # fmt: skip
+
+    def has(self, plan: str) -> None:
+        """Begin anew with a plan."""
+        self.session.put(self.control, data=plan.encode(), timeout=10).raise_for_status()
+
+    @property
+    def requests(self) -> int:
+        """How many there were since it began."""
+        return int(self.session.get(self.control, timeout=10).json()["requests"])
+
+
+@pytest.fixture
+def source(pipeline: Pipeline, request: pytest.FixtureRequest) -> Iterator[Source]:
+    """A source without faults; this process and the test's own read from it."""
+    source = Source(pipeline, re.sub(r"[^\w.-]", "-", request.node.name))
+    source.has("")
+    with source.session:
+        yield source
+
+
+def run(date: datetime.date, *steps: type[Step]) -> None:
+    """Run steps of a date as a Luigi worker does, in this process."""
+    for step in steps:
+        task: Any = step(date=date)
+        task.set_status_message = task.set_progress_percentage = lambda _: None
+        task.run()
+        assert task.complete()
+
+
+def warehouse(pipeline: Pipeline, *dates: datetime.date) -> list[list[Any]]:
+    """The rows of the three tables, of all dates or of some."""
+    rows = [pipeline.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in TABLES]
+    return [[row for row in table if not dates or row[0] in dates] for table in rows]
+
+
+def attempts(pipeline: Pipeline) -> list[Any]:
+    """The rows of the ledger, in their order."""
+    return pipeline.rows("SELECT * FROM extraction_metadata ORDER BY seq")
+
+
+def forget(pipeline: Pipeline) -> None:
+    """Empty the ledger and the tables, as if nothing had run yet."""
+    pipeline.rows(f"TRUNCATE extraction_metadata, {', '.join(TABLES)}")
+
+
+def complete_dates(cursor: Cursor, first: datetime.date, days: int) -> None:
+    """Put rows of complete dates into the ledger, and nothing into the tables."""
+    cursor.execute(
+        """
+        INSERT INTO extraction_metadata (run_id, job, partition_date, state, inputs, logic_version,
+            rows_in, rows_out, rows_rejected, rows_erased, finished_at, host, process, requested_by)
+        SELECT md5(job || d)::uuid, job, d, 'succeeded',
+            ARRAY(SELECT md5(i || d)::uuid FROM unnest(reads) i),
+            1, 1, 1, 0, 0, now(), 'h', 1, 'u'
+        FROM generate_series(%s::date, %s::date + %s - 1, interval '1 day') AS s (t),
+            LATERAL (SELECT t::date AS d) AS dates,
+            (VALUES ('ExtractUsers', ARRAY[]::text[]), ('TransformUsers', ARRAY['ExtractUsers']),
+                    ('ComputeStats', ARRAY['TransformUsers']),
+                    ('LoadUsers', ARRAY['TransformUsers', 'ComputeStats'])) AS j (job, reads)
+        """,
+        (first, first, days),
+    )
