@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 
 from workflow.errors import DeadlineError
@@ -18,10 +17,6 @@ log = logging.getLogger(__name__)
 
 #: How long work that does not let Python run may go on after its deadline, s.
 GRACE = 60.0
-
-#: How long a process may take to exit after a deadline has passed in it, s. What hung, a request
-#: without an answer in a thread of a driver, would keep it for ever.
-EXIT_SECONDS = 10.0
 
 #: The exit status of a process that had to be ended, EX_SOFTWARE of sysexits.h.
 ENDED = 70
@@ -37,7 +32,6 @@ def after(seconds: float, sentence: str) -> Iterator[None]:
     """
 
     def alarm(*_: object) -> None:
-        threading.Thread(target=_see_out, daemon=True).start()
         raise DeadlineError(f"{sentence}; nothing was published. {_REMEDY}")
 
     def end() -> None:
@@ -55,13 +49,6 @@ def after(seconds: float, sentence: str) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         last_resort.cancel()
-
-
-def _see_out() -> None:
-    """When the main thread has ended and the process has not, end it."""
-    threading.main_thread().join()
-    time.sleep(EXIT_SECONDS)
-    os._exit(ENDED)
 
 
 _REMEDY = "See what it waited for (`workflow status DATE`), or allow more; then run the date again."

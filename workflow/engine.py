@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workflow import settings
 from workflow.errors import DataError, SettingsError, StoreError
@@ -77,8 +77,16 @@ def stop_session() -> None:
 
 
 def abandon_session() -> None:
-    """Forget the session of this process without a word to it; the next `session()` starts anew."""
+    """Give up a session that does not answer; the next `session()` starts anew.
+
+    Its stop would wait for an answer, and so would threads of its client, which Python joins
+    at exit. Closing the channel ends their requests.
+    """
     global _started
+    if _started and _started.engine != "spark":
+        _started.stop.cancel()
+        connected: Any = _started.session
+        connected.client._channel.close()
     _started = None
 
 
