@@ -216,6 +216,15 @@ def waiting(pipeline: Pipeline) -> int:
     return int(row.n)
 
 
+@contextlib.contextmanager
+def holding(pipeline: Pipeline, lock: str) -> Iterator[Any]:
+    """A transaction that took a lock; its end is the caller's."""
+    with contextlib.closing(pipeline.connect()) as connection:
+        connection.autocommit = False
+        connection.cursor().execute(lock)
+        yield connection
+
+
 def read_all(cursor: Any) -> object:
     for table in days.TABLES:
         cursor.execute(f"SELECT count(*) AS n FROM {table}")
@@ -225,7 +234,7 @@ def read_all(cursor: Any) -> object:
 def test_two_loads_of_one_month_neither_lock_each_other_nor_a_reader(
     pipeline: Pipeline, full: bool
 ) -> None:
-    """Both are held back until both wait: for the new month first, then for the days' rows."""
+    """Both are held back until both wait and the reader has read, at one lock after the other."""
     pipeline.set("source", users_per_day=50, page_size=20)
     options = "SET lock_timeout = '250ms'; SET statement_timeout = '60s'"
     dates: list[datetime.date] = []
@@ -234,15 +243,19 @@ def test_two_loads_of_one_month_neither_lock_each_other_nor_a_reader(
         dates += both
         for date in both:
             days.run(date, ExtractUsers, TransformUsers, ComputeStats)
-        month_key = f"users_2026_{month:02}"
-        for hold in (
-            f"SELECT pg_advisory_xact_lock(hashtext('ensure_month'), hashtext('{month_key}'))",
-            f"SELECT FROM users WHERE partition_date >= '2026-{month}-1' FOR UPDATE",
-        ):
+        new_month = f"hashtext('ensure_month'), hashtext('users_2026_{month:02}')"
+        first_load = (
+            f"SELECT pg_advisory_xact_lock({new_month})",  # before the month is made
+            "LOCK TABLE rejected_users IN SHARE MODE",  # inside the load, after the month was made
+        )
+        second_load = (
+            f"SELECT 1 FROM users WHERE partition_date >= '2026-{month}-1' FOR UPDATE",
+            "LOCK TABLE user_statistics IN SHARE MODE",
+        )
+        for locks in (first_load, second_load):
             reader = Reader(pipeline, read_all, options=options)
-            with reader.reading(), contextlib.closing(pipeline.connect()) as holder:
-                holder.autocommit = False
-                holder.cursor().execute(hold)
+            with reader.reading(), contextlib.ExitStack() as stack:
+                holders = [stack.enter_context(holding(pipeline, lock)) for lock in locks]
                 processes = [
                     pipeline.start(
                         "luigi", "--module", "workflow", "LoadUsers", "--date", str(date),
@@ -250,8 +263,10 @@ def test_two_loads_of_one_month_neither_lock_each_other_nor_a_reader(
                     )
                     for date in both
                 ]  # fmt: skip
-                wait_until(lambda: waiting(pipeline) == 2, *processes)
-                holder.rollback()
+                for holder in holders:
+                    wait_until(lambda: waiting(pipeline) == 2, *processes)
+                    reader.reads_again()
+                    holder.rollback()
                 assert [ended(process) for process in processes] == [0, 0]
             pipeline.run("workflow", "rerun", *map(str, both), "--from", "LoadUsers", "--mark-only")
     states = {run.state for run in attempts(pipeline)}
@@ -380,9 +395,7 @@ def test_a_slow_load_never_overtakes_a_newer_one(pipeline: Pipeline, tmp_path: P
     expected = undisturbed(pipeline, FIRST)
     before = jobs(pipeline, FIRST)
     pipeline.run("workflow", "rerun", str(FIRST), "--from", "LoadUsers", "--mark-only")
-    with contextlib.closing(pipeline.connect()) as holder:
-        holder.autocommit = False
-        holder.cursor().execute("SELECT FROM users FOR UPDATE")
+    with holding(pipeline, "SELECT 1 FROM users FOR UPDATE") as holder:
         slow = Slow(pipeline, tmp_path / "slow.log")
         wait_until(lambda: waiting(pipeline), slow.process)
         with stopped(slow.process):
