@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 
 from tests.conftest import Pipeline
+from tests.rehearsal import Rehearsal
 from tests.sentences import Keep
 from workflow import ledger
 from workflow.errors import DataError, SourceError
@@ -25,34 +25,11 @@ DATE = datetime.date(2026, 11, 20)
 TABLES = ("users", "rejected_users", "user_statistics")
 
 
-class Source:
-    """The stand-in under a rehearsal's name of this test's own."""
-
-    def __init__(self, pipeline: Pipeline, name: str) -> None:
-        root = pipeline.stack.standin_url.removesuffix("/api/1.4/")
-        self.control = f"{root}/faults/{name}"
-        self.session = requests.Session()
-        self.session.trust_env = False  # no proxy on loopback
-        pipeline.set(
-            "source", url=f"{self.control}/api/1.4/", users_per_day=20, page_size=10,
-            read_timeout=0.5, deadline=20,
-        )  # fmt: skip
-
-    def has(self, plan: str) -> None:
-        """Begin anew with a plan."""
-        self.session.put(self.control, data=plan.encode(), timeout=10).raise_for_status()
-
-    @property
-    def requests(self) -> int:
-        """How many there were since it began."""
-        return int(self.session.get(self.control, timeout=10).json()["requests"])
-
-
 @pytest.fixture
-def source(pipeline: Pipeline, request: pytest.FixtureRequest) -> Iterator[Source]:
-    source = Source(pipeline, re.sub(r"[^\w.-]", "-", request.node.name))
-    source.has("")
-    with source.session:
+def source(pipeline: Pipeline, request: pytest.FixtureRequest) -> Iterator[Rehearsal]:
+    name = re.sub(r"[^\w.-]", "-", request.node.name)
+    pipeline.set("source", users_per_day=20, page_size=10, read_timeout=0.5, deadline=20)
+    with Rehearsal(pipeline, name) as source:
         yield source
 
 
@@ -137,7 +114,7 @@ SICK = {
 
 @pytest.mark.parametrize("case", SICK.values(), ids=SICK)
 def test_a_sick_source_once_and_for_ever(
-    pipeline: Pipeline, source: Source, case: Case, sentence: Keep
+    pipeline: Pipeline, source: Rehearsal, case: Case, sentence: Keep
 ) -> None:
     # once: the day recovers, for one request more than its two pages
     source.has(f"{case.plan},pages=2,times=1")
@@ -175,7 +152,7 @@ def test_a_sick_source_once_and_for_ever(
     assert (last.rows_out, last.details["pages_resumed"]) == (20, 1)
 
 
-def test_a_refusal_ends_at_once(pipeline: Pipeline, source: Source, sentence: Keep) -> None:
+def test_a_refusal_ends_at_once(pipeline: Pipeline, source: Rehearsal, sentence: Keep) -> None:
     for status, reason in ((400, "Bad Request"), (403, "Forbidden"), (404, "Not Found")):
         source.has(f"status={status}")
         pipeline.set("source", users_per_day=10)
@@ -192,7 +169,7 @@ def test_a_refusal_ends_at_once(pipeline: Pipeline, source: Source, sentence: Ke
 
 
 def test_a_plan_that_cannot_be_read_is_shown_as_the_source_s_refusal(
-    pipeline: Pipeline, source: Source
+    pipeline: Pipeline, source: Rehearsal
 ) -> None:
     pipeline.set("source", url=f"{source.control}/bogus/api/1.4/")
     with pytest.raises(SourceError, match="status 400 Fault 'bogus' in 'bogus' is unknown"):
@@ -203,7 +180,7 @@ def test_a_plan_that_cannot_be_read_is_shown_as_the_source_s_refusal(
 
 
 def test_a_hanging_source_fails_the_process_with_one_sentence(
-    pipeline: Pipeline, source: Source
+    pipeline: Pipeline, source: Rehearsal
 ) -> None:
     pipeline.set("source", url=f"{source.control}/hang/api/1.4/", deadline=1)
     done = pipeline.run("workflow", "run", str(DATE), "--local-scheduler", check=None)
@@ -214,7 +191,9 @@ def test_a_hanging_source_fails_the_process_with_one_sentence(
     assert {(run.job, run.state) for run in attempts(pipeline)} == {("ExtractUsers", "failed")}
 
 
-def test_a_bad_night_ends_with_the_rows_of_a_good_one(pipeline: Pipeline, source: Source) -> None:
+def test_a_bad_night_ends_with_the_rows_of_a_good_one(
+    pipeline: Pipeline, source: Rehearsal
+) -> None:
     pipeline.set("source", users_per_day=60)
     source.has("")
     run(*STEPS)
@@ -317,7 +296,7 @@ SPOILT = {
 
 @pytest.mark.parametrize("case", SPOILT.values(), ids=SPOILT)
 def test_spoilt_users_are_rejected_and_too_many_fail_the_day(
-    pipeline: Pipeline, source: Source, case: Spoilt, sentence: Keep
+    pipeline: Pipeline, source: Rehearsal, case: Spoilt, sentence: Keep
 ) -> None:
     few, many = case.rejects
     pipeline.set("source", users_per_day=50, page_size=25)
