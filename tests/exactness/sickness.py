@@ -2,9 +2,7 @@
 
 import contextlib
 import dataclasses
-import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -128,13 +126,3 @@ def day(scheduler: str = "--local-scheduler", *, date: str = DATE) -> list[str]:
     """The stock command for a date; without its scheduler's option it asks luigid."""
     command = ["luigi", "--module", "workflow", "RunDaily", "--date", date]
     return [*command, scheduler] if scheduler else command
-
-
-@contextlib.contextmanager
-def suspended(pid: int) -> Iterator[None]:
-    """Stop a process, and let it go on at the end of the block."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)

@@ -11,24 +11,27 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from tests.conftest import BIN, Pipeline, Stack, running_stack
 from tests.exactness.sickness import (
     DATE,
+    TABLES,
     Command,
     attempts,
     day,
     require_sentence,
     require_whole,
     started,
-    suspended,
     undisturbed,
     until,
+    warehouse,
 )
 from tests.rehearsal import Rehearsal
 from workflow.stack import place
+from workflow.tasks import STEPS
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,16 @@ class Services:
             check=True,
             stdout=subprocess.DEVNULL,
         )
+
+    @contextlib.contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """Let a service take connections and answer nothing, until the end of the block."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     @contextlib.contextmanager
     def away(self, name: str) -> Iterator[None]:
@@ -111,25 +124,91 @@ def load_held(pipeline: Pipeline, command: Command) -> Iterator[int]:
         yield pid
 
 
-@pytest.mark.parametrize("sickness", ["fast-shutdown", "killed", "crashed-backend"])
 def test_postgresql_restarted_in_the_middle_of_a_load(
-    pipeline: Pipeline, services: Services, sickness: str, full: bool
+    pipeline: Pipeline, services: Services, full: bool
 ) -> None:
     pipeline.set("source", users_per_day=50_000 if full else 1_000)
     expected = undisturbed(pipeline)
-    postmaster = services.pid("postgres")
-    with started(pipeline, *day()) as command, load_held(pipeline, command) as backend:
-        match sickness:
-            case "fast-shutdown":
-                os.kill(postmaster, signal.SIGINT)
-            case "killed":
-                os.kill(postmaster, signal.SIGKILL)
-            case _:
-                os.kill(backend, signal.SIGKILL)
-        status = command.ends()
-    print(status, command.output)
-    assert status != 0
-    until(services.running, "PostgreSQL is back")
-    print(attempts(pipeline))
+    for sickness in ("fast shutdown", "killed", "a backend killed"):
+        postmaster = services.pid("postgres")
+        with started(pipeline, *day()) as command, load_held(pipeline, command) as backend:
+            match sickness:
+                case "fast shutdown":
+                    os.kill(postmaster, signal.SIGINT)
+                case "killed":
+                    os.kill(postmaster, signal.SIGKILL)
+                case "a backend killed":
+                    os.kill(backend, signal.SIGKILL)
+            assert command.ends() != 0, sickness
+        require_sentence(command.output, "Error: The connection that holds the lease was lost (")
+        until(services.running, f"PostgreSQL runs again ({sickness})")
+        assert warehouse(pipeline) == {table: [] for table in expected}
     pipeline.day(DATE)
     require_whole(pipeline, expected)
+    once = [("ExtractUsers", "succeeded"), ("TransformUsers", "succeeded")]
+    assert attempts(pipeline)[:2] == once  # the load alone was done again
+
+
+def more_requests(source: Rehearsal, count: int) -> bool:
+    """Whether the source was asked for more pages than this."""
+    return source.requests > count
+
+
+# ---- Cassandra ---------------------------------------------------------------------------
+
+
+def test_an_extraction_goes_on_when_cassandra_comes_back(
+    pipeline: Pipeline, services: Services, source: Rehearsal, full: bool
+) -> None:
+    seconds = 20 if full else 8
+    pipeline.set("source", users_per_day=20_000 if full else 800, page_size=500 if full else 20)
+    expected = undisturbed(pipeline)
+    source.has("delay=0.2")
+    with started(pipeline, *day()) as command:
+        for pages, away in ((5, services.frozen), (15, services.away)):
+            command.until(partial(more_requests, source, pages), "pages come")
+            with away("cassandra"):
+                time.sleep(seconds)  # how long it is away is what is tried
+                assert command.process.poll() is None, command.output
+                assert warehouse(pipeline)["users"] == []
+        assert command.ends() == 0, command.output
+    assert attempts(pipeline) == [(step.__name__, "succeeded") for step in STEPS]
+    require_whole(pipeline, expected)
+
+
+# ---- luigid ------------------------------------------------------------------------------
+
+#: What Luigi or we say when luigid has lost its state, and when it is away.
+FORGOTTEN = "not granted run permission by the scheduler"
+AWAY = "Error: luigid does not answer ("
+
+
+@pytest.mark.parametrize("restarted", [True, False], ids=["restarted", "away"])
+def test_luigid_killed_in_the_middle_of_a_day(
+    pipeline: Pipeline, services: Services, source: Rehearsal, restarted: bool, full: bool
+) -> None:
+    pipeline.set("source", users_per_day=100, page_size=10, requests_in_flight=1)
+    expected = undisturbed(pipeline)
+    if not full:
+        pipeline.set("core", rpc_retry_attempts=2, rpc_retry_wait=1)
+    commands = [day(""), ["workflow", "run", DATE]]
+    for command_line in commands if full else commands[restarted:][:1]:
+        source.has("delay=0.5")
+        with started(pipeline, *command_line) as command:
+            command.until(partial(more_requests, source, 2), "pages come")
+            if restarted:
+                os.kill(services.pid("luigid"), signal.SIGKILL)
+                status = command.ends()
+            else:
+                with services.away("luigid"):
+                    status = command.ends()
+        until(services.running, "luigid runs again")
+        complete = ("LoadUsers", "succeeded") in attempts(pipeline)
+        assert (status == 0) == complete, command.output
+        if not complete:
+            require_sentence(command.output, FORGOTTEN if restarted else AWAY)
+            assert warehouse(pipeline) == {table: [] for table in expected}
+        source.has("")
+        pipeline.run(*day(""))
+        require_whole(pipeline, expected)
+        pipeline.rows(f"TRUNCATE extraction_metadata, {', '.join(TABLES)}")
