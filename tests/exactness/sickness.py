@@ -126,3 +126,11 @@ def day(scheduler: str = "--local-scheduler", *, date: str = DATE) -> list[str]:
     """The stock command for a date; without its scheduler's option it asks luigid."""
     command = ["luigi", "--module", "workflow", "RunDaily", "--date", date]
     return [*command, scheduler] if scheduler else command
+
+
+def held_after(pages: int) -> str:
+    """A plan that gives so many pages and then holds an extraction until there is another plan.
+
+    Whoever sees one request more knows that all of them were given.
+    """
+    return f"status=503,requests={pages + 1}-"

@@ -8,6 +8,7 @@ from tests.conftest import Pipeline
 from tests.exactness.cassandra_nodes import Nodes, three_nodes
 from tests.exactness.sickness import (
     day,
+    held_after,
     require_whole,
     started,
     undisturbed,
@@ -39,15 +40,15 @@ def test_a_node_that_is_killed_loses_nothing_and_days_go_on_without_it(
     pipeline.run("workflow", "init-db")
     nodes.agree("SELECT * FROM batch_keyspace.schema_migrations")
 
-    source.has("delay=0.5")
+    source.has(held_after(6))
     with started(pipeline, *day()) as command:
-        command.until(lambda: source.requests > 6, "pages come")
+        command.until(lambda: source.requests > 6, "the extraction is held")
         assert warehouse(pipeline)["users"] == []
         nodes.kill(nodes.nodes[1])
+        source.has("")
         assert command.ends() == 0, command.output
     require_whole(pipeline, expected)
 
-    source.has("")
     pipeline.day(OTHER)
     require_whole(pipeline, {table: expected[table] + other[table] for table in expected})
     nodes.start(nodes.nodes[1])
