@@ -31,6 +31,9 @@ from workflow import raw_store, settings
 PROJECT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
+#: A database with the schema and no rows, to be cloned.
+TEMPLATE = "template_day"
+
 Config = dict[str, dict[str, str]]
 
 
@@ -160,17 +163,22 @@ class Stack:
         return connection
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Cassandra, PostgreSQL, luigid and the stand-in, with the schemas of `init-db`."""
-    root = tmp_path_factory.mktemp("stack")
+@contextlib.contextmanager
+def running_stack(root: Path) -> Iterator[Stack]:
+    """Cassandra, PostgreSQL, luigid and the stand-in below a folder, removed at the end.
+
+    They have the schemas of `init-db`; the database TEMPLATE, without rows, is for cloning.
+    """
     config = stack_config(root)
     path = write_config(root / "stack.cfg", config)
     env = environment(path)
     try:
         for command in (["stack", "up"], ["init-db"]):
             subprocess.run([BIN / "workflow", *command], cwd=PROJECT, env=env, check=True)
-        yield Stack(config=config, config_path=path)
+        started = Stack(config=config, config_path=path)
+        with contextlib.closing(started.connect("postgres")) as connection:
+            connection.cursor().execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE warehouse")
+        yield started
     finally:
         subprocess.run(
             [BIN / "workflow", "stack", "reset", "--yes"], cwd=PROJECT, env=env, check=True
@@ -179,11 +187,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def template_database(stack: Stack) -> str:
-    """The name of a database with the schema and no rows, to be cloned."""
-    with contextlib.closing(stack.connect("postgres")) as connection:
-        connection.cursor().execute("CREATE DATABASE template_day TEMPLATE warehouse")
-    return "template_day"
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The session's stack; a module whose tests hurt services overrides it by one of its own."""
+    with running_stack(tmp_path_factory.mktemp("stack")) as started:
+        yield started
 
 
 class Pipeline:
@@ -266,7 +273,6 @@ def load_config(path: Path) -> None:
 @pytest.fixture
 def pipeline(
     stack: Stack,
-    template_database: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
@@ -274,7 +280,7 @@ def pipeline(
     """An empty pipeline whose settings also hold in this process."""
     name = f"test_{abs(hash(request.node.nodeid)):x}"
     with contextlib.closing(stack.connect("postgres")) as connection:
-        connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {template_database}")
+        connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     config = {section: dict(values) for section, values in stack.config.items()}
     config["postgres"]["dbname"] = name
     config["lake"]["url"] = str(tmp_path / "lake")

@@ -6,44 +6,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
 
 from tests.conftest import Pipeline
+from tests.rehearsal import Rehearsal
 from workflow.postgres import Cursor
 from workflow.tasks import Step
 
 TABLES = ("users", "rejected_users", "user_statistics")
 
 
-class Source:
-    """The stand-in under a rehearsal's name of this test's own."""
-
-    def __init__(self, pipeline: Pipeline, name: str) -> None:
-        root = pipeline.stack.standin_url.removesuffix("/api/1.4/")
-        self.control = f"{root}/faults/{name}"
-        self.session = requests.Session()
-        self.session.trust_env = False  # no proxy on loopback
-        pipeline.set(
-            "source", url=f"{self.control}/api/1.4/", users_per_day=20, page_size=10,
-            read_timeout=0.5, deadline=20,
-        )  # fmt: skip
-
-    def has(self, plan: str) -> None:
-        """Begin anew with a plan."""
-        self.session.put(self.control, data=plan.encode(), timeout=10).raise_for_status()
-
-    @property
-    def requests(self) -> int:
-        """How many there were since it began."""
-        return int(self.session.get(self.control, timeout=10).json()["requests"])
-
-
 @pytest.fixture
-def source(pipeline: Pipeline, request: pytest.FixtureRequest) -> Iterator[Source]:
+def source(pipeline: Pipeline, request: pytest.FixtureRequest) -> Iterator[Rehearsal]:
     """A source without faults; this process and the test's own read from it."""
-    source = Source(pipeline, re.sub(r"[^\w.-]", "-", request.node.name))
-    source.has("")
-    with source.session:
+    pipeline.set("source", users_per_day=20, page_size=10, read_timeout=0.5, deadline=20)
+    with Rehearsal(pipeline, re.sub(r"[^\w.-]", "-", request.node.name)) as source:
         yield source
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from tests import days
 from tests.conftest import Pipeline
-from tests.days import Source, attempts, warehouse
+from tests.days import attempts, warehouse
+from tests.rehearsal import Rehearsal
 from tests.sentences import Keep
 from workflow import ledger
 from workflow.errors import DataError, SourceError
@@ -93,7 +94,7 @@ SICK = {
 
 @pytest.mark.parametrize("case", SICK.values(), ids=SICK)
 def test_a_sick_source_once_and_for_ever(
-    pipeline: Pipeline, source: Source, case: Case, sentence: Keep
+    pipeline: Pipeline, source: Rehearsal, case: Case, sentence: Keep
 ) -> None:
     # once: the day recovers, for one request more than its two pages
     source.has(f"{case.plan},pages=2,times=1")
@@ -131,7 +132,7 @@ def test_a_sick_source_once_and_for_ever(
     assert (last.rows_out, last.details["pages_resumed"]) == (20, 1)
 
 
-def test_a_refusal_ends_at_once(pipeline: Pipeline, source: Source, sentence: Keep) -> None:
+def test_a_refusal_ends_at_once(pipeline: Pipeline, source: Rehearsal, sentence: Keep) -> None:
     for status, reason in ((400, "Bad Request"), (403, "Forbidden"), (404, "Not Found")):
         source.has(f"status={status}")
         pipeline.set("source", users_per_day=10)
@@ -148,7 +149,7 @@ def test_a_refusal_ends_at_once(pipeline: Pipeline, source: Source, sentence: Ke
 
 
 def test_a_plan_that_cannot_be_read_is_shown_as_the_source_s_refusal(
-    pipeline: Pipeline, source: Source
+    pipeline: Pipeline, source: Rehearsal
 ) -> None:
     pipeline.set("source", url=f"{source.control}/bogus/api/1.4/")
     with pytest.raises(SourceError, match="status 400 Fault 'bogus' in 'bogus' is unknown"):
@@ -159,7 +160,7 @@ def test_a_plan_that_cannot_be_read_is_shown_as_the_source_s_refusal(
 
 
 def test_a_hanging_source_fails_the_process_with_one_sentence(
-    pipeline: Pipeline, source: Source
+    pipeline: Pipeline, source: Rehearsal
 ) -> None:
     pipeline.set("source", url=f"{source.control}/hang/api/1.4/", deadline=1)
     done = pipeline.run("workflow", "run", str(DATE), "--local-scheduler", check=None)
@@ -170,7 +171,9 @@ def test_a_hanging_source_fails_the_process_with_one_sentence(
     assert {(run.job, run.state) for run in attempts(pipeline)} == {("ExtractUsers", "failed")}
 
 
-def test_a_bad_night_ends_with_the_rows_of_a_good_one(pipeline: Pipeline, source: Source) -> None:
+def test_a_bad_night_ends_with_the_rows_of_a_good_one(
+    pipeline: Pipeline, source: Rehearsal
+) -> None:
     pipeline.set("source", users_per_day=60)
     source.has("")
     run(*STEPS)
@@ -273,7 +276,7 @@ SPOILT = {
 
 @pytest.mark.parametrize("case", SPOILT.values(), ids=SPOILT)
 def test_spoilt_users_are_rejected_and_too_many_fail_the_day(
-    pipeline: Pipeline, source: Source, case: Spoilt, sentence: Keep
+    pipeline: Pipeline, source: Rehearsal, case: Spoilt, sentence: Keep
 ) -> None:
     few, many = case.rejects
     pipeline.set("source", users_per_day=50, page_size=25)

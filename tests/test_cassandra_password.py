@@ -1,7 +1,6 @@
 """A Cassandra that asks for a password: the local stack's own program with authentication on."""
 
 import contextlib
-import dataclasses
 import os
 import subprocess
 import time
@@ -16,7 +15,6 @@ from tests.sentences import Keep
 from workflow import raw_store
 from workflow.errors import StoreError
 from workflow.stack import cassandra
-from workflow.stack.place import from_settings
 
 DATE = "2026-11-20"
 PASSWORD = "cassandra"  # of the role that Cassandra itself makes
@@ -26,15 +24,17 @@ PASSWORD = "cassandra"  # of the role that Cassandra itself makes
 def locked(pipeline: Pipeline, tmp_path: Path) -> Iterator[Pipeline]:
     """A pipeline on an empty Cassandra that asks for a password, which its file holds."""
     native, storage = free_ports(2)
-    place = dataclasses.replace(
-        from_settings(),
-        data=tmp_path / "data",
-        cassandra_port=native,
-        cassandra_storage_port=storage,
-        cassandra_heap_mb=512,
+    node = cassandra.Node(
+        address="127.0.0.1",
+        port=native,
+        storage_port=storage,
+        seed="127.0.0.1",
+        folder=tmp_path / "cassandra",
+        heap_mb=512,
+        ring_delay_ms=0,
     )
-    program = cassandra.service(place).prepare(Console(quiet=True))
-    configuration = tmp_path / "data/cassandra/cassandra.yaml"
+    program = cassandra.program(node, Console(quiet=True))
+    configuration = node.folder / "cassandra.yaml"
     text = configuration.read_text()
     configuration.write_text(text.replace("AllowAllAuthenticator", "PasswordAuthenticator"))
     java, *options = program.command

@@ -379,3 +379,10 @@ def test_status_says_what_failed_and_why(pipeline: Pipeline) -> None:
     shown = pipeline.run("workflow", "status", DATE).stdout
     assert "due, failed" in shown
     assert "ExtractUsers: http://127.0.0.1:9/api/1.4/ did not give page 1 of 1" in shown
+
+
+def test_a_rerun_through_luigid_begins_at_once(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=20)
+    pipeline.run("luigi", "--module", "workflow", "RunDaily", "--date", "2026-10-03")
+    pipeline.run("workflow", "rerun", "2026-10-03", "--from", "LoadUsers")
+    assert states(pipeline)[4:] == [("LoadUsers", "invalidated"), ("LoadUsers", "succeeded")]

@@ -17,7 +17,6 @@ from tests.conftest import (  # noqa: F401
     pipeline,
     spark_connect,
     stack,
-    template_database,
 )
 from tests.test_randomuser import api  # noqa: F401
 

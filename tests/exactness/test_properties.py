@@ -29,8 +29,9 @@ from hypothesis.stateful import (
 
 from tests import days
 from tests.conftest import Pipeline
-from tests.days import Source, forget, warehouse
+from tests.days import forget, warehouse
 from tests.exactness.processes import wait_until
+from tests.rehearsal import Rehearsal
 from workflow import cli, ledger, verify
 from workflow.errors import DataError, StoreError
 from workflow.tasks import STEPS, logic_versions
@@ -278,7 +279,7 @@ class Dates(RuleBasedStateMachine):
 
 
 def test_whatever_happens_the_next_run_makes_it_right(
-    pipeline: Pipeline, cassandra: Any, source: Source, full: bool
+    pipeline: Pipeline, cassandra: Any, source: Rehearsal, full: bool
 ) -> None:
     source.has("missing=email,users=10")  # rejects, so that every table has rows to lose
     pipeline.set("rules", rejected_percent_max=100)

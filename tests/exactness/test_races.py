@@ -19,8 +19,9 @@ import pytest
 
 from tests import days
 from tests.conftest import Pipeline
-from tests.days import Source, attempts, forget, warehouse
+from tests.days import attempts, forget, warehouse
 from tests.exactness.processes import PATIENCE, wait_until
+from tests.rehearsal import Rehearsal
 from workflow import sql
 from workflow.tasks import STEPS, ComputeStats, ExtractUsers, LoadUsers, Step, TransformUsers
 
@@ -184,7 +185,7 @@ def read_generation(cursor: Any) -> object:
 
 
 def test_a_reader_sees_one_generation_while_dates_are_rerun(
-    pipeline: Pipeline, source: Source, full: bool
+    pipeline: Pipeline, source: Rehearsal, full: bool
 ) -> None:
     pipeline.set("rules", rejected_percent_max=100)
     days.run(FIRST, *STEPS)
@@ -328,7 +329,7 @@ class Slow:
 
 @pytest.mark.parametrize("documents", ["same", "other"])
 def test_a_slow_extraction_never_overtakes_a_newer_one(
-    pipeline: Pipeline, source: Source, tmp_path: Path, documents: str
+    pipeline: Pipeline, source: Rehearsal, tmp_path: Path, documents: str
 ) -> None:
     """It is stopped while page 3 hangs; then pages 3 and 4 come, and to it as other documents."""
     pipeline.set("source", users_per_day=40, requests_in_flight=1)

@@ -1,8 +1,12 @@
-"""Cassandra 5.0 of the local stack: one node in one JVM, straight from its jars."""
+"""Cassandra 5.0 of the local stack: one node in one JVM, straight from its jars.
+
+`program` makes any `Node` runnable, so that a cluster of several is the same command line.
+"""
 
 import hashlib
 import shutil
 import socket
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from string import Template
@@ -56,8 +60,7 @@ JVM_OPTIONS = (
     "-Djdk.attach.allowAttachSelf=true",
     "-Djava.net.preferIPv4Stack=true",
     "-Dio.netty.tryReflectionSetAccessible=true",
-    # one node has nobody to wait for, neither when it starts nor when it stops
-    "-Dcassandra.ring_delay_ms=0",
+    # neither the others when it starts nor clients when it stops are waited for
     "-Dcassandra.skip_wait_for_gossip_to_settle=0",
     "-Dcassandra.shutdown_announce_in_ms=0",
     # bytes; otherwise measured on every start, which takes a second
@@ -65,47 +68,74 @@ JVM_OPTIONS = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """Where a node listens, whom it asks for the others, where its data lies, its sizes.
+
+    The nodes of a cluster differ in `address` and `folder` and share both ports. `seed` is the
+    address of the node that starts first, for that one its own. A node waits `ring_delay_ms` for
+    the others to tell it of the ring: none for a single node; with none the second of several
+    finds no seed, 3,000 are enough on one machine.
+    """
+
+    address: str
+    port: int
+    storage_port: int
+    seed: str
+    folder: Path
+    heap_mb: int
+    ring_delay_ms: int
+
+
 def service(place: Place) -> Service:
     """Cassandra as `status` and the supervisor see it."""
+    node = _single(place)
     return Service(
         name="cassandra",
-        prepare=partial(_prepare, place),
-        problem=partial(_problem, place),
-        address=place.address,
-        port=place.cassandra_port,
+        prepare=partial(program, node),
+        problem=partial(problem, node),
+        address=node.address,
+        port=node.port,
         ports={
-            place.cassandra_port: "[cassandra] port",
-            place.cassandra_storage_port: "[stack] cassandra_storage_port",
+            node.port: "[cassandra] port",
+            node.storage_port: "[stack] cassandra_storage_port",
         },
-        data=_home(place),
+        data=node.folder,
         connection={},
     )
 
 
 def remove(place: Place) -> None:
     """Remove the node with all its data; the jars stay in their cache."""
-    shutil.rmtree(_home(place), ignore_errors=True)
+    shutil.rmtree(_single(place).folder, ignore_errors=True)
 
 
-def _home(place: Place) -> Path:
-    return place.data / "cassandra"
+def _single(place: Place) -> Node:
+    """The one node of the local stack, its own seed."""
+    return Node(
+        address=place.address,
+        port=place.cassandra_port,
+        storage_port=place.cassandra_storage_port,
+        seed=place.address,
+        folder=place.data / "cassandra",
+        heap_mb=place.cassandra_heap_mb,
+        ring_delay_ms=0,
+    )
 
 
-def _prepare(place: Place, console: Console) -> Program:
-    """Fetch the jars, choose a Java, render the configuration.
+def program(node: Node, console: Console) -> Program:
+    """Fetch the jars, choose a Java, render the configuration of a node.
 
     Raises StackError when the jars cannot be had.
     """
     class_path = jars.fetch(jars.read_lock(), console)
     runtime = java.find()
     console.print(runtime.remark, soft_wrap=True)
-    _home(place).mkdir(parents=True, exist_ok=True)
-    configuration = _home(place) / "cassandra.yaml"
+    node.folder.mkdir(parents=True, exist_ok=True)
+    configuration = node.folder / "cassandra.yaml"
     template = Template((resource("config") / "cassandra.yaml").read_text(encoding="utf-8"))
     rendered = template.substitute(
-        address=place.address,
-        port=place.cassandra_port,
-        storage_port=place.cassandra_storage_port,
+        address=node.address, port=node.port, storage_port=node.storage_port, seed=node.seed
     )
     configuration.write_text(rendered, encoding="utf-8")
     return Program(
@@ -114,38 +144,39 @@ def _prepare(place: Place, console: Console) -> Program:
             *runtime.options,
             *(f"--add-exports={package}=ALL-UNNAMED" for package in EXPORTED),
             *(f"--add-opens={package}=ALL-UNNAMED" for package in OPENED),
-            f"-Xmx{place.cassandra_heap_mb}m",
+            f"-Xmx{node.heap_mb}m",
             # Cassandra locks what is committed at its start; little of it: 3 s less to wait
-            f"-Xms{min(place.cassandra_heap_mb, 256)}m",
+            f"-Xms{min(node.heap_mb, 256)}m",
             *JVM_OPTIONS,
+            f"-Dcassandra.ring_delay_ms={node.ring_delay_ms}",
             f"-Dcassandra.config={configuration.as_uri()}",
-            f"-Dcassandra.storagedir={_home(place)}",
+            f"-Dcassandra.storagedir={node.folder}",
             f"-Dlogback.configurationFile={(resource('config') / 'logback.xml').as_uri()}",
             "-Dcassandra-foreground=yes",
             "-cp",
             ":".join(map(str, class_path)),
             "org.apache.cassandra.service.CassandraDaemon",
         ],
-        directory=_home(place),
+        directory=node.folder,
         environment={},
         digest=hashlib.sha256(rendered.encode()).hexdigest(),
         start_seconds=20,
     )
 
 
-def _problem(place: Place) -> str:
-    address = (place.address, place.cassandra_port)
+def problem(node: Node) -> str:
+    """Why a node does not answer a query, or nothing; takes seconds at most."""
     try:
         # first, because the driver logs each attempt that fails
-        socket.create_connection(address, timeout=2).close()
+        socket.create_connection((node.address, node.port), timeout=2).close()
         cluster = Cluster(
-            [place.address],
-            port=place.cassandra_port,
+            [node.address],
+            port=node.port,
             protocol_version=5,
             connect_timeout=5,
             execution_profiles={
                 EXEC_PROFILE_DEFAULT: ExecutionProfile(
-                    load_balancing_policy=WhiteListRoundRobinPolicy([place.address]),
+                    load_balancing_policy=WhiteListRoundRobinPolicy([node.address]),
                     request_timeout=5,
                 )
             },
