@@ -160,21 +160,41 @@ class Stack:
         return connection
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Cassandra, PostgreSQL, luigid and the stand-in, with the schemas of `init-db`."""
-    root = tmp_path_factory.mktemp("stack")
+@contextlib.contextmanager
+def running_stack(root: Path, *, quiet: bool = False) -> Iterator[Stack]:
+    """Cassandra, PostgreSQL, luigid and the stand-in, with the schemas of `init-db`.
+
+    Their settings and data lie in a folder, whose data are gone afterwards. `quiet` hides what
+    the commands print.
+    """
+    out = subprocess.DEVNULL if quiet else None
     config = stack_config(root)
     path = write_config(root / "stack.cfg", config)
     env = environment(path)
     try:
         for command in (["stack", "up"], ["init-db"]):
-            subprocess.run([BIN / "workflow", *command], cwd=PROJECT, env=env, check=True)
+            subprocess.run(
+                [BIN / "workflow", *command], cwd=PROJECT, env=env, stdout=out, check=True
+            )
         yield Stack(config=config, config_path=path)
     finally:
         subprocess.run(
-            [BIN / "workflow", "stack", "reset", "--yes"], cwd=PROJECT, env=env, check=True
+            [BIN / "workflow", "stack", "reset", "--yes"],
+            cwd=PROJECT,
+            env=env,
+            stdout=out,
+            check=True,
         )
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The session's stack."""
+    root = tmp_path_factory.mktemp("stack")
+    try:
+        with running_stack(root) as running:
+            yield running
+    finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
@@ -252,6 +272,21 @@ def load_config(path: Path) -> None:
     parser.read([str(PROJECT / "luigi.cfg"), str(path)])
 
 
+@contextlib.contextmanager
+def empty_pipeline(stack: Stack, template: str, name: str, folder: Path) -> Iterator[Pipeline]:
+    """A pipeline with a new database NAME and a lake in a folder; the database is dropped."""
+    with contextlib.closing(stack.connect("postgres")) as connection:
+        connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    config = {section: dict(values) for section, values in stack.config.items()}
+    config["postgres"]["dbname"] = name
+    config["lake"]["url"] = str(folder / "lake")
+    path = write_config(folder / "test.cfg", config)
+    load_config(path)
+    yield Pipeline(stack, config, path)
+    with contextlib.closing(stack.connect("postgres")) as connection:
+        connection.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def pipeline(
     stack: Stack,
@@ -262,18 +297,10 @@ def pipeline(
 ) -> Iterator[Pipeline]:
     """An empty pipeline whose settings also hold in this process."""
     name = f"test_{abs(hash(request.node.nodeid)):x}"
-    with contextlib.closing(stack.connect("postgres")) as connection:
-        connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {template_database}")
-    config = {section: dict(values) for section, values in stack.config.items()}
-    config["postgres"]["dbname"] = name
-    config["lake"]["url"] = str(tmp_path / "lake")
-    path = write_config(tmp_path / "test.cfg", config)
-    monkeypatch.setenv("LUIGI_CONFIG_PATH", str(path))
+    monkeypatch.setenv("LUIGI_CONFIG_PATH", str(tmp_path / "test.cfg"))
     monkeypatch.chdir(PROJECT)
-    load_config(path)
-    yield Pipeline(stack, config, path)
-    with contextlib.closing(stack.connect("postgres")) as connection:
-        connection.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with empty_pipeline(stack, template_database, name, tmp_path) as empty:
+        yield empty
 
 
 @pytest.fixture
