@@ -19,12 +19,9 @@ from tests.conftest import (
     environment,
     running_stack,
 )
-from tests.exactness.crash_points import Point, Victim
+from tests.exactness.crash_points import DATE, Point, Victim
 from workflow import ledger, warehouse
 from workflow.tasks import STEPS, logic_versions
-
-#: No other test runs this date through luigid, which may remember it for a while.
-DATE = datetime.date(2026, 9, 17)
 
 PAGE = 20
 #: The tables of a day, and the column that holds its date.
@@ -127,25 +124,23 @@ def left_running(pipeline: Pipeline) -> list[Any]:
     )
 
 
-def launcher(point: Point, *, call: int | None = None, date: datetime.date = DATE) -> list[str]:
-    """The command that runs a date and dies at a point."""
+def launcher(point: Point, *, call: int | None = None) -> list[str]:
+    """The command that runs a point's date and dies there."""
     name = f"{point.name}:{call}" if call else point.name
     return [
         sys.executable, "-m", "tests.exactness.crash_points", name, "--",
-        "--module", "workflow", "RunDaily", "--date", str(date), *point.options,
+        "--module", "workflow", "RunDaily", "--date", str(point.date), *point.options,
     ]  # fmt: skip
 
 
-def kill(
-    pipeline: Pipeline, point: Point, *, call: int | None = None, date: datetime.date = DATE
-) -> str | None:
-    """Run a date and kill it at a point; what is wrong if it did not die there.
+def kill(pipeline: Pipeline, point: Point, *, call: int | None = None) -> str | None:
+    """Run a point's date and kill it at a point; what is wrong if it did not die there.
 
     A fork that outlives its parent is not waited for: the next run has to cope with it.
     """
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            launcher(point, call=call, date=date),
+            launcher(point, call=call),
             cwd=PROJECT,
             env=environment(pipeline.config_path),
             stdout=log,

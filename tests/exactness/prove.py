@@ -15,8 +15,7 @@ from rich.table import Table
 
 from tests.conftest import Pipeline
 from tests.exactness import days
-from tests.exactness.crash_points import BY_NAME
-from tests.exactness.days import DATE
+from tests.exactness.crash_points import BY_NAME, DATE
 
 USERS = 3_000  # ten pages, eight chunks of COPY
 

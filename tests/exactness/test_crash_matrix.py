@@ -4,15 +4,15 @@ The moments are in crash_points.py. Each is tried in a database of its own and h
 undisturbed day of the same settings: all columns of the three tables, and the current ledger.
 """
 
+import datetime
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import Pipeline, Stack, empty_pipeline, load_config
 from tests.exactness import days
-from tests.exactness.crash_points import BY_NAME, LEASE, LOAD, POINTS, PUBLISH, Point, Victim
-from tests.exactness.days import DATE, Standing
+from tests.exactness.crash_points import BY_NAME, DATE, LEASE, LOAD, POINTS, PUBLISH, Point, Victim
+from tests.exactness.days import Standing
 
 #: Of every step and of every kind of moment; `--full` takes all points.
 SHORT = (
@@ -21,7 +21,7 @@ SHORT = (
     "load-copying-users", "load-rejects-copied", "load-over-older-uncommitted", "fork-parent",
 )  # fmt: skip
 
-Reference = Callable[[int], Standing]
+Reference = Callable[[Point], Standing]
 
 STEPS = ["ComputeStats", "ExtractUsers", "LoadUsers", "TransformUsers"]
 
@@ -30,17 +30,19 @@ STEPS = ["ComputeStats", "ExtractUsers", "LoadUsers", "TransformUsers"]
 def reference(
     stack: Stack, template_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Reference:
-    """What an undisturbed day of so many users leaves, computed once for each number."""
-    known: dict[int, Standing] = {}
+    """What an undisturbed day of a point's settings leaves, computed once for each."""
+    known: dict[tuple[datetime.date, int], Standing] = {}
 
-    def undisturbed(users: int) -> Standing:
-        if users not in known:
+    def undisturbed(point: Point) -> Standing:
+        key = point.date, point.users
+        if key not in known:
             folder = tmp_path_factory.mktemp("undisturbed")
-            with empty_pipeline(stack, template_database, f"undisturbed_{users}", folder) as whole:
-                days.use_source(whole, users)
-                whole.day(DATE)
-                known[users] = days.standing(whole)
-        return known[users]
+            name = f"undisturbed_{point.date:%Y%m%d}_{point.users}"
+            with empty_pipeline(stack, template_database, name, folder) as whole:
+                days.use_source(whole, point.users)
+                whole.day(point.date)
+                known[key] = days.standing(whole, point.date)
+        return known[key]
 
     return undisturbed
 
@@ -49,17 +51,19 @@ def reference(
 def undisturbed(reference: Reference, pipeline: Pipeline) -> Reference:
     """The same inside a test, whose own settings hold again afterwards."""
 
-    def standing(users: int) -> Standing:
-        found = reference(users)
-        load_config(Path(pipeline.config_path))
+    def standing(point: Point) -> Standing:
+        found = reference(point)
+        load_config(pipeline.config_path)
         return found
 
     return standing
 
 
-def is_done_once(pipeline: Pipeline, expected: Standing, generations: int = 1) -> None:
+def is_done_once(
+    pipeline: Pipeline, expected: Standing, *, date: datetime.date = DATE, generations: int = 1
+) -> None:
     """Hold what stands against an undisturbed day, by content and by the pipeline's own check."""
-    assert days.standing(pipeline) == expected
+    assert days.standing(pipeline, date) == expected
     assert days.left_running(pipeline) == []
     runs = pipeline.rows(
         "SELECT job, count(*) AS n FROM extraction_metadata WHERE state = 'succeeded' "
@@ -69,11 +73,11 @@ def is_done_once(pipeline: Pipeline, expected: Standing, generations: int = 1) -
     assert "1 date holds what the ledger says" in pipeline.run("workflow", "verify").stdout
 
 
-def older_generation(pipeline: Pipeline) -> None:
+def older_generation(pipeline: Pipeline, date: datetime.date) -> None:
     """A whole day of fewer users, none of them spoilt, that is due again."""
     days.use_source(pipeline, 60, plan="")
-    pipeline.day(DATE)
-    pipeline.run("workflow", "rerun", str(DATE), "--from", "ExtractUsers", "--mark-only")
+    pipeline.day(date)
+    pipeline.run("workflow", "rerun", str(date), "--from", "ExtractUsers", "--mark-only")
 
 
 def chosen(config: pytest.Config) -> list[Point]:
@@ -89,11 +93,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_a_day_that_is_killed_is_whole_after_the_next_run(
     pipeline: Pipeline, undisturbed: Reference, point: Point
 ) -> None:
-    expected = undisturbed(point.users)
+    expected = undisturbed(point)
     assert len(expected.tables["rejected_users"]) >= 7
     if point.over:
-        older_generation(pipeline)
-    before = days.standing(pipeline).tables
+        older_generation(pipeline, point.date)
+    before = days.standing(pipeline, point.date).tables
     days.use_source(pipeline, point.users)
 
     assert days.kill(pipeline, point) is None
@@ -104,16 +108,17 @@ def test_a_day_that_is_killed_is_whole_after_the_next_run(
     new = [expected.tables] if committed or orphaned else []
     old = [] if committed else [before]
     whole = [*new, *old]
-    assert days.standing(pipeline).tables in whole
-    pipeline.day(DATE)
-    is_done_once(pipeline, expected, 2 if point.over else 1)
+    assert days.standing(pipeline, point.date).tables in whole
+    pipeline.day(point.date)
+    is_done_once(pipeline, expected, date=point.date, generations=2 if point.over else 1)
 
 
 def test_the_run_that_repairs_is_killed_too(pipeline: Pipeline, undisturbed: Reference) -> None:
-    expected = undisturbed(140)
-    days.use_source(pipeline, 140)
-    for name in ("extract-page-without-row", "load-users-copied"):
-        assert days.kill(pipeline, BY_NAME[name]) is None
+    points = BY_NAME["extract-page-without-row"], BY_NAME["load-users-copied"]
+    expected = undisturbed(points[0])
+    days.use_source(pipeline, points[0].users)
+    for point in points:
+        assert days.kill(pipeline, point) is None
     pipeline.day(DATE)
     is_done_once(pipeline, expected)
 
@@ -122,9 +127,9 @@ def test_the_same_step_is_killed_again_and_again(
     pipeline: Pipeline, undisturbed: Reference, full: bool
 ) -> None:
     """Each start dies one page further: what the one before it stored must not be lost."""
-    expected = undisturbed(140)
-    days.use_source(pipeline, 140)
     point = BY_NAME["extract-page"]
+    expected = undisturbed(point)
+    days.use_source(pipeline, point.users)
     for _ in range(6 if full else 2):
         assert days.kill(pipeline, point, call=1) is None
     pipeline.day(DATE)

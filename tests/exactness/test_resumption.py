@@ -12,8 +12,7 @@ import pytest
 
 from tests.conftest import Pipeline
 from tests.exactness import days
-from tests.exactness.crash_points import BY_NAME
-from tests.exactness.days import DATE
+from tests.exactness.crash_points import BY_NAME, DATE
 from tests.test_bad_source import Source
 from workflow import raw_store
 
