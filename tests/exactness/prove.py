@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--svg", type=Path, help="also write what is shown to this file")
     options = parser.parse_args()
     console = Console(
-        record=True, highlight=False, soft_wrap=True, width=100 if options.svg else None
+        record=True, highlight=False, soft_wrap=True, width=110 if options.svg else None
     )
     console.print("Starting Cassandra, PostgreSQL, luigid and the stand-in API …", style="dim")
     with days.stack_of_its_own() as (stack, folder):
