@@ -6,11 +6,13 @@ BIN  := $(VENV)/bin
 PYTHONS := python3.13 python3.12 python3.11 python3 python /usr/bin/python3
 SOURCE ?= auto
 SECRETS ?= secrets
+MINUTES ?= 5
+SEED ?=
 SIZES ?= 1000,20000,100000
 JSON ?= benchmarks/results.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-captured test-crash lint errors bench stack down reset secrets lock lock-jars clean
+.PHONY: help install run test test-captured test-crash prove chaos lint errors bench stack down reset secrets lock lock-jars clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +48,12 @@ test-captured: install  ## captured answers of the API through all engines
 
 test-crash: install  ## crashes, races and sick services in their full forms, about half an hour
 	@$(BIN)/python -m pytest --full tests/exactness
+
+prove: install  ## kill a day ten times, to be watched, and compare: about a minute
+	@$(BIN)/python -m tests.exactness.prove
+
+chaos: install  ## kill the pipeline at random and compare; MINUTES=5 SEED=number
+	@$(BIN)/python -m tests.exactness.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lint: install  ## formatting, lint, types, import direction
 	@$(BIN)/ruff format --check .

@@ -17,7 +17,7 @@ import psutil
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from tests.conftest import BIN, environment, stack_config, write_config  # noqa: E402
+from tests.conftest import BIN, running_stack  # noqa: E402
 
 SAMPLE_SECONDS = 0.1  # a sample costs about 4 ms of a processor
 
@@ -90,15 +90,9 @@ def stack() -> Iterator[Path]:
 
     Gives the settings file for LUIGI_CONFIG_PATH; stack and data are gone afterwards.
     """
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        root = Path(folder)
-        config = write_config(root / "bench.cfg", stack_config(root))
-        env = environment(config)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped by SIGTERM."))
-        workflow = str(BIN / "workflow")
-        try:
-            for command in (["stack", "up"], ["init-db"]):
-                subprocess.run([workflow, *command], cwd=PROJECT, env=env, check=True)
-            yield config
-        finally:
-            subprocess.run([workflow, "stack", "reset", "--yes"], cwd=PROJECT, env=env, check=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped by SIGTERM."))
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        running_stack(Path(folder)) as running,
+    ):
+        yield running.config_path

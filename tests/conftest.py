@@ -164,25 +164,33 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running_stack(root: Path) -> Iterator[Stack]:
+def running_stack(root: Path, *, quiet: bool = False) -> Iterator[Stack]:
     """Cassandra, PostgreSQL, luigid and the stand-in below a folder, removed at the end.
 
     They have the schemas of `init-db`; the database TEMPLATE, without rows, is for cloning.
+    `quiet` hides what the commands print.
     """
     config = stack_config(root)
     path = write_config(root / "stack.cfg", config)
-    env = environment(path)
+
+    def workflow(*arguments: str) -> None:
+        subprocess.run(
+            [BIN / "workflow", *arguments],
+            cwd=PROJECT,
+            env=environment(path),
+            stdout=subprocess.DEVNULL if quiet else None,
+            check=True,
+        )
+
     try:
-        for command in (["stack", "up"], ["init-db"]):
-            subprocess.run([BIN / "workflow", *command], cwd=PROJECT, env=env, check=True)
+        workflow("stack", "up")
+        workflow("init-db")
         started = Stack(config=config, config_path=path)
         with contextlib.closing(started.connect("postgres")) as connection:
             connection.cursor().execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE warehouse")
         yield started
     finally:
-        subprocess.run(
-            [BIN / "workflow", "stack", "reset", "--yes"], cwd=PROJECT, env=env, check=True
-        )
+        workflow("stack", "reset", "--yes")
         shutil.rmtree(root, ignore_errors=True)
 
 
@@ -270,6 +278,21 @@ def load_config(path: Path) -> None:
     parser.read([str(PROJECT / "luigi.cfg"), str(path)])
 
 
+@contextlib.contextmanager
+def empty_pipeline(stack: Stack, name: str, folder: Path) -> Iterator[Pipeline]:
+    """A pipeline with a new database NAME and a lake in a folder; the database is dropped."""
+    with contextlib.closing(stack.connect("postgres")) as connection:
+        connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    config = {section: dict(values) for section, values in stack.config.items()}
+    config["postgres"]["dbname"] = name
+    config["lake"]["url"] = str(folder / "lake")
+    path = write_config(folder / "test.cfg", config)
+    load_config(path)
+    yield Pipeline(stack, config, path)
+    with contextlib.closing(stack.connect("postgres")) as connection:
+        connection.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def pipeline(
     stack: Stack,
@@ -279,18 +302,10 @@ def pipeline(
 ) -> Iterator[Pipeline]:
     """An empty pipeline whose settings also hold in this process."""
     name = f"test_{abs(hash(request.node.nodeid)):x}"
-    with contextlib.closing(stack.connect("postgres")) as connection:
-        connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    config = {section: dict(values) for section, values in stack.config.items()}
-    config["postgres"]["dbname"] = name
-    config["lake"]["url"] = str(tmp_path / "lake")
-    path = write_config(tmp_path / "test.cfg", config)
-    monkeypatch.setenv("LUIGI_CONFIG_PATH", str(path))
+    monkeypatch.setenv("LUIGI_CONFIG_PATH", str(tmp_path / "test.cfg"))
     monkeypatch.chdir(PROJECT)
-    load_config(path)
-    yield Pipeline(stack, config, path)
-    with contextlib.closing(stack.connect("postgres")) as connection:
-        connection.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with empty_pipeline(stack, name, tmp_path) as empty:
+        yield empty
 
 
 @pytest.fixture
