@@ -295,8 +295,8 @@ def test_whatever_happens_the_next_run_makes_it_right(
     run_state_machine_as_test(
         Dates,
         settings=settings(
-            max_examples=60 if full else 5,
-            stateful_step_count=40 if full else 12,
+            max_examples=25 if full else 5,
+            stateful_step_count=30 if full else 12,
             derandomize=not full,  # `make test` must not fail by chance
             database=None,
             deadline=None,  # a step takes as long as its services do
