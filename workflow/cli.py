@@ -1,7 +1,6 @@
 """The command line: parse, call, print."""
 
 import contextlib
-import dataclasses
 import datetime
 import itertools
 import json
@@ -207,8 +206,7 @@ def status(date: datetime.date | None) -> None:
 
 
 def _show_day(date: datetime.date) -> None:
-    current = ledger.current_runs(logic_versions(), date, date)
-    display.day(_plan([date])[0], {job: run for (_, job), run in current.items()})
+    display.day(_plan([date])[0])
 
 
 def _plan(dates: list[datetime.date]) -> list[DatePlan]:
@@ -239,7 +237,7 @@ def plan(ctx: click.Context, arguments: tuple[str, ...], as_json: bool, diff: bo
         planned = _plan(dates)
         found = difference(dates[0]) if diff else {}
     if as_json:
-        records = [{**dataclasses.asdict(date), "due": date.due} for date in planned]
+        records = [_record(date) for date in planned]
         changes = {table: [row._asdict() for row in rows] for table, rows in found.items()}
         document = {"dates": records, "differences": changes} if diff else {"dates": records}
         click.echo(json.dumps(document, default=str, ensure_ascii=False, indent=2))
@@ -248,6 +246,25 @@ def plan(ctx: click.Context, arguments: tuple[str, ...], as_json: bool, diff: bo
         if diff:
             display.differences(dates[0], found)
     ctx.exit(int(any(date.due for date in planned) or any(found.values())))
+
+
+def _record(date: DatePlan) -> dict[str, object]:
+    steps = [
+        {
+            "step": step.step,
+            "due": step.due,
+            "reason": step.reason,
+            "why": step.why,
+            "run_id": step.current and step.current.run_id,
+        }
+        for step in date.steps
+    ]
+    return {
+        "date": date.date,
+        "due": date.due,
+        "steps": steps,
+        "other_settings": date.other_settings,
+    }
 
 
 @main.command()

@@ -15,11 +15,18 @@ from workflow.errors import DeadlineError
 
 log = logging.getLogger(__name__)
 
+#: A library may swallow the error of the alarm, in a loop of retries; then it rings again, s.
+AGAIN = 5.0
+
 #: How long work that does not let Python run may go on after its deadline, s.
 GRACE = 60.0
 
 #: The exit status of a process that had to be ended, EX_SOFTWARE of sysexits.h.
 ENDED = 70
+
+_REMEDY = "See what it waited for (`workflow status DATE`), or allow more; then run the date again."
+
+_passed: DeadlineError | None = None  # an alarm is the process's own, and so is what it says
 
 
 @contextlib.contextmanager
@@ -27,12 +34,19 @@ def after(seconds: float, sentence: str) -> Iterator[None]:
     """Raise DeadlineError in the block when it takes longer than `seconds`.
 
     Call it from the main thread, where Luigi runs every task: an alarm interrupts the block.
-    Work that does not come back to Python within GRACE then is ended with its whole process:
-    the lease's connection closes with it, and the ledger row is interrupted.
+    Whatever a library makes of that, a DeadlineError leaves the block. Work that does not come
+    back to Python within GRACE then is ended with its whole process: the lease's connection
+    closes with it, and the ledger row is interrupted.
     """
+    global _passed
+    inside = True
+    _passed = None
 
     def alarm(*_: object) -> None:
-        raise DeadlineError(f"{sentence}; nothing was published. {_REMEDY}")
+        global _passed
+        if inside:
+            _passed = DeadlineError(f"{sentence}; nothing was published. {_REMEDY}")
+            raise _passed
 
     def end() -> None:
         log.critical("Error: %s, and does not let itself be stopped. %s", sentence, _REMEDY)
@@ -41,14 +55,25 @@ def after(seconds: float, sentence: str) -> Iterator[None]:
     last_resort = threading.Timer(seconds + GRACE, end)
     last_resort.daemon = True
     before = signal.signal(signal.SIGALRM, alarm)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
     last_resort.start()
     try:
-        yield
+        try:
+            yield
+        finally:
+            inside = False  # before anything else: an alarm that rings here is too late
+            last_resort.cancel()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    except Exception as exc:
+        error = behind(exc)
+        if error is exc:
+            raise
+        raise error from exc
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        last_resort.cancel()
+        _passed = None
 
 
-_REMEDY = "See what it waited for (`workflow status DATE`), or allow more; then run the date again."
+def behind(error: BaseException) -> BaseException:
+    """The DeadlineError that an error comes from, or the error itself."""
+    return _passed if _passed and isinstance(error, Exception) else error

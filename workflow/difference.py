@@ -5,8 +5,8 @@ import datetime
 import uuid
 from typing import Any
 
-from workflow import lake, ledger, spark_jobs, warehouse
-from workflow.errors import DataError
+from workflow import deadline, lake, ledger, settings, spark_jobs, warehouse
+from workflow.errors import DataError, StoreError
 from workflow.tasks import rows_of_day
 
 JOB = "PlanDiff"  # names the lease; nothing of it stands in the ledger
@@ -28,9 +28,15 @@ def difference(date: datetime.date) -> dict[str, list[Any]]:
             f"{date} was never extracted, so there is nothing to compare; `workflow run {date}`."
         )
     extract = succeeded[-1]
-    scratch = lake.scratch_url(date)
-    with ledger.lease(JOB, date), contextlib.ExitStack() as stack:
-        lake.remove(scratch)  # of a process that was killed
+    seconds = settings.lease().deadline
+    with (
+        ledger.lease(JOB, date),
+        deadline.after(seconds, f"The difference took longer than {seconds:g} s"),
+        contextlib.ExitStack() as stack,
+    ):
+        with contextlib.suppress(StoreError):  # the job of a client that was killed may go on
+            lake.remove(lake.scratch_url(date))
+        scratch = f"{lake.scratch_url(date)}/run_id={uuid.uuid4()}"
         stack.callback(lake.remove, scratch)
         spark_jobs.transform(
             date,

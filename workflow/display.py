@@ -106,23 +106,24 @@ def _difference(old: dict[str, Any] | None, new: dict[str, Any] | None) -> str:
 # ---- a day -------------------------------------------------------------------------------
 
 
-def day(date: DatePlan, runs: Mapping[str, Run]) -> None:
+def day(date: DatePlan) -> None:
     """The steps of a date with their counts, the day's statistics, where it came from."""
     table = Table("step", title=f"{date.date}", title_justify="left")
     for heading in ("in", "out", "rejected", "seconds"):
         table.add_column(heading, justify="right")
     table.add_column("state")
     for step in date.steps:
-        if step.due:
-            table.add_row(step.step, "", "", "", "", _due(step))
+        if step.current:
+            table.add_row(step.step, *_counts(step.current), "done")
         else:
-            table.add_row(step.step, *_counts(runs[step.step]), "done")
+            table.add_row(step.step, "", "", "", "", _due(step))
     out.print(table)
     for step in date.steps:
         if step.reason in ("failed", "interrupted"):
             line(f"{step.step}: {step.why}")
     _statistics(date.date)
-    _origin(runs.get("ExtractUsers"), runs.get("TransformUsers"))
+    runs = {step.step: step.current for step in date.steps}
+    _origin(runs["ExtractUsers"], runs["TransformUsers"])
     for note in date.other_settings:
         line(f"made with another setting: {note}")
 

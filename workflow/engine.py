@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -83,11 +83,14 @@ def abandon_session() -> None:
     at exit. Closing the channel ends their requests.
     """
     global _started
-    if _started and _started.engine != "spark":
+    if _started and _started.engine == "spark":
+        with suppress(Exception):  # of py4j, when the JVM is gone; a client mode has one context
+            _started.session.sparkContext.cancelAllJobs()
+    elif _started:
         _started.stop.cancel()
         connected: Any = _started.session
         connected.client._channel.close()
-    _started = None
+        _started = None
 
 
 def describe() -> dict[str, str]:

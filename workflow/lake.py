@@ -29,7 +29,7 @@ def run_url(job: str, date: datetime.date, run_id: uuid.UUID) -> str:
 
 
 def scratch_url(date: datetime.date) -> str:
-    """Where rows of a date may lie that are never published; one process at a time uses it."""
+    """Where rows of a date may lie that are never published, each time in a folder of its own."""
     return f"{root()}/scratch/partition_date={date}"
 
 

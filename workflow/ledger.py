@@ -26,7 +26,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extras import Json
 
-from workflow import schema, sql
+from workflow import deadline, schema, sql
 from workflow.errors import DataError, LeaseError, WorkflowError
 from workflow.postgres import (
     Connection,
@@ -75,9 +75,14 @@ class Run:
             raise ValueError("a run's times carry their time zone")
 
     @property
+    def ended_in_vain(self) -> bool:
+        """Whether it was an attempt that published nothing and never will."""
+        return self.state in ("failed", "interrupted")
+
+    @property
     def left_over(self) -> bool:
-        """Whether it ended without success and what it wrote was not swept."""
-        return self.state in ("failed", "interrupted") and "swept" not in self.details
+        """Whether an extraction ended in vain and was not swept since."""
+        return self.ended_in_vain and "swept" not in self.details
 
     @property
     def seconds(self) -> float | None:
@@ -123,26 +128,58 @@ def history(date: datetime.date) -> list[Run]:
     return _runs(fetch_once(_SQL.history, date=date))
 
 
-def newest_by_state(first: datetime.date, last: datetime.date) -> list[Run]:
-    """The newest row in each state of each step and date, both ends inclusive. One query."""
-    return _runs(fetch_once(_SQL.newest_by_state, first=first, last=last))
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What the ledger says of some dates at one moment, each by (date, job)."""
+
+    newest: dict[tuple[datetime.date, str], Run]
+    current: dict[tuple[datetime.date, str], Run]
+    holders: dict[tuple[datetime.date, str], str]
 
 
-def holders(
-    jobs: Sequence[str], first: datetime.date, last: datetime.date
-) -> dict[tuple[datetime.date, str], str]:
-    """Who holds the leases of some steps from first to last: only there `running` is true."""
+def snapshot(versions: Versions, first: datetime.date, last: datetime.date) -> Snapshot:
+    """The newest row, the current run and the holder of the lease of each step of some dates.
+
+    Three queries, whatever the number of dates. The holders are those of the moment itself:
+    a row `running` without one may also have ended since.
+    """
+    dates = {"first": first, "last": last}
+    with connect("workflow") as connection:
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        with transaction(connection) as cursor:
+            rows = sorted(_runs(fetch(cursor, _SQL.newest_by_state, dates)), key=_seq)
+            current = _runs(fetch(cursor, _SQL.current_runs, {"versions": Json(versions), **dates}))
+            holders = _holders(cursor, list(versions), first, last)
+    return Snapshot(
+        newest={(run.partition_date, run.job): run for run in rows},
+        current={(run.partition_date, run.job): run for run in current},
+        holders=holders,
+    )
+
+
+def _seq(run: Run) -> int:
+    return run.seq
+
+
+def holder(job: str, date: datetime.date) -> str | None:
+    """Who holds the lease of a step and date, if anybody does."""
     with connect("workflow") as connection, transaction(connection) as cursor:
-        return _holders(cursor, jobs, first, last)
+        return _holders(cursor, [job], date, date).get((date, job))
+
+
+_EPOCH = datetime.date(2000, 1, 1)
 
 
 def _holders(
     cursor: Cursor, jobs: Sequence[str], first: datetime.date, last: datetime.date
 ) -> dict[tuple[datetime.date, str], str]:
-    parameters = {"jobs": list(jobs), "first": first, "last": last}
+    rows = fetch(cursor, _SQL.lease_holders, {"jobs": list(jobs), "first": first, "last": last})
     return {
-        (row.partition_date, row.job): f"{row.name}, since {row.since:%Y-%m-%d %H:%M:%S} UTC"
-        for row in fetch(cursor, _SQL.lease_holders, parameters)
+        (_EPOCH + datetime.timedelta(days=row.days), row.job): (
+            # another role's start is shown to nobody
+            f"{row.name}, since {row.since:%Y-%m-%d %H:%M:%S} UTC" if row.since else row.name
+        )
+        for row in rows
     }
 
 
@@ -182,6 +219,21 @@ def _requester() -> dict[str, object]:
     }
 
 
+@contextlib.contextmanager
+def _kept(connection: Connection) -> Iterator[Cursor]:
+    """A transaction on the lease's connection. Raises LeaseError when that was lost."""
+    try:
+        with transaction(connection) as cursor:
+            yield cursor
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:
+        if not connection.closed:
+            raise
+        raise LeaseError(
+            f"The connection that holds the lease was lost ({first_line(exc)}), so nothing "
+            "was published. Run the date again when PostgreSQL is back."
+        ) from exc
+
+
 class Attempt:
     """A row `running` in the ledger, until it is published or ended otherwise.
 
@@ -212,39 +264,31 @@ class Attempt:
         Raises DataError when rows are missing or an input was replaced meanwhile, LeaseError
         when the lease was lost, and whatever the function raises; nothing is published then.
         """
-        try:
-            with transaction(self._connection) as cursor:
-                done = outcome(cursor) if callable(outcome) else outcome
-                if done.rows_in != done.rows_out + done.rows_rejected:
-                    raise DataError(
-                        f"{done.rows_in:,} rows came in, but {done.rows_out:,} went out and "
-                        f"{done.rows_rejected:,} were rejected; nothing was published. Run the "
-                        "date again; if this stays, `workflow verify` names the broken store."
-                    )
-                self._require_current_inputs(cursor, versions)
-                cursor.execute(
-                    _SQL.succeed,
-                    {
-                        "run_id": self.run_id,
-                        "rows_in": done.rows_in,
-                        "rows_out": done.rows_out,
-                        "rows_rejected": done.rows_rejected,
-                        "bytes": done.bytes,
-                        "details": Json(done.details),
-                    },
+        with _kept(self._connection) as cursor:
+            done = outcome(cursor) if callable(outcome) else outcome
+            if done.rows_in != done.rows_out + done.rows_rejected:
+                raise DataError(
+                    f"{done.rows_in:,} rows came in, but {done.rows_out:,} went out and "
+                    f"{done.rows_rejected:,} were rejected; nothing was published. Run the "
+                    "date again; if this stays, `workflow verify` names the broken store."
                 )
-                if cursor.rowcount != 1:
-                    raise LeaseError(
-                        "Another process took this step over while we worked, and our attempt "
-                        "is marked as interrupted; nothing was published. Run it again."
-                    )
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:
-            if not self._connection.closed:
-                raise
-            raise LeaseError(
-                f"The connection that holds the lease was lost ({first_line(exc)}), so nothing "
-                "was published. Run the date again when PostgreSQL is back."
-            ) from exc
+            self._require_current_inputs(cursor, versions)
+            cursor.execute(
+                _SQL.succeed,
+                {
+                    "run_id": self.run_id,
+                    "rows_in": done.rows_in,
+                    "rows_out": done.rows_out,
+                    "rows_rejected": done.rows_rejected,
+                    "bytes": done.bytes,
+                    "details": Json(done.details),
+                },
+            )
+            if cursor.rowcount != 1:
+                raise LeaseError(
+                    "Another process took this step over while we worked, and our attempt "
+                    "is marked as interrupted; nothing was published. Run it again."
+                )
         self.published = True
         return done
 
@@ -289,7 +333,7 @@ class Lease:
 
     def current_runs(self, versions: Versions) -> dict[str, Run]:
         """The current runs of the date by job, as seen by the lease's own connection."""
-        with transaction(self._connection) as cursor:
+        with _kept(self._connection) as cursor:
             rows = fetch(
                 cursor,
                 _SQL.current_runs,
@@ -299,12 +343,12 @@ class Lease:
 
     def history(self) -> list[Run]:
         """All rows of this step and date, attempts and invalidations, in the order of `seq`."""
-        with transaction(self._connection) as cursor:
+        with _kept(self._connection) as cursor:
             return _runs(fetch(cursor, _SQL.history_of_step, {"job": self.job, "date": self.date}))
 
     def mark_swept(self, runs: Sequence[Run]) -> None:
         """Note that what these attempts left behind is gone."""
-        with transaction(self._connection) as cursor:
+        with _kept(self._connection) as cursor:
             cursor.execute(_SQL.mark_swept, {"run_ids": [run.run_id for run in runs]})
 
     @contextlib.contextmanager
@@ -313,7 +357,7 @@ class Lease:
     ) -> Iterator[Attempt]:
         """A committed ledger row `running`; `failed` or `interrupted` if the block raises."""
         run_id = uuid.uuid4()
-        with transaction(self._connection) as cursor:
+        with _kept(self._connection) as cursor:
             (row,) = fetch(
                 cursor,
                 _SQL.start_attempt,
@@ -331,7 +375,8 @@ class Lease:
         attempt = Attempt(self._connection, run_id, inputs, row.started_at)
         try:
             yield attempt
-        except BaseException as exc:
+        except BaseException as raised:
+            exc = deadline.behind(raised)
             state = "failed" if isinstance(exc, Exception) else "interrupted"
             if not attempt.published:
                 with contextlib.suppress(WorkflowError):  # the next holder marks the row

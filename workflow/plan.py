@@ -3,10 +3,9 @@
 import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
-from typing import Self
 
 from workflow import ledger
-from workflow.ledger import Run, Versions
+from workflow.ledger import Run, Snapshot, Versions
 from workflow.randomuser import Extraction
 
 #: What each step reads, by the names of the steps, in the order in which they run.
@@ -17,6 +16,8 @@ Inputs = Mapping[str, Sequence[str]]
 class StepPlan:
     """A step of a date. `reason` is a word for programs, `why` the same for people.
 
+    `current` is the run that makes it done.
+
     reason: done, never_ran, running, failed, interrupted, marked, logic_changed, input_replaced,
     input_due
     """
@@ -24,6 +25,7 @@ class StepPlan:
     step: str
     reason: str
     why: str
+    current: Run | None
 
     @property
     def due(self) -> bool:
@@ -47,62 +49,42 @@ class DatePlan:
 
 def plan(dates: Sequence[datetime.date], versions: Versions, inputs: Inputs) -> list[DatePlan]:
     """The plan of some dates, in order, by a few queries whatever their number."""
-    known = _Known.of(dates, versions, inputs)
-    if known.orphans:  # or these have ended between two of the queries
-        known = _Known.of(dates, versions, inputs)
-    return [_date_plan(date, known) for date in dates]
+    known = ledger.snapshot(versions, min(dates), max(dates))
+    if any(_is_orphan(run, known) for run in known.newest.values()):  # or it has just ended
+        known = ledger.snapshot(versions, min(dates), max(dates))
+    return [_date_plan(date, known, versions, inputs) for date in dates]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Known:
-    """What the ledger says of some dates, each by (date, step)."""
-
-    newest: dict[tuple[datetime.date, str], Run]
-    current: dict[tuple[datetime.date, str], Run]
-    holders: dict[tuple[datetime.date, str], str]
-    versions: Versions
-    inputs: Inputs
-
-    @classmethod
-    def of(cls, dates: Sequence[datetime.date], versions: Versions, inputs: Inputs) -> Self:
-        first, last = min(dates), max(dates)
-        rows = sorted(ledger.newest_by_state(first, last), key=lambda run: run.seq)
-        return cls(
-            newest={(run.partition_date, run.job): run for run in rows},
-            holders=ledger.holders(list(inputs), first, last),
-            current=ledger.current_runs(versions, first, last),
-            versions=versions,
-            inputs=inputs,
-        )
-
-    @property
-    def orphans(self) -> bool:
-        """Whether a row says `running` and nobody holds its lease."""
-        return any(
-            run.state == "running" and key not in self.holders for key, run in self.newest.items()
-        )
-
-
-def _date_plan(date: datetime.date, known: _Known) -> DatePlan:
-    extract = known.current.get((date, "ExtractUsers"))
+def _date_plan(
+    date: datetime.date, known: Snapshot, versions: Versions, inputs: Inputs
+) -> DatePlan:
+    current = {job: known.current[date, job] for job in inputs if (date, job) in known.current}
     steps = []
-    for job in known.inputs:
-        reason, why = _reason(date, job, known)
-        steps.append(StepPlan(step=job, reason=reason, why=why))
+    for job, reads in inputs.items():
+        newest = known.newest.get((date, job))
+        if job in current:
+            reason, why = "done", f"since {_time(current[job].finished_at)}"
+        elif newest is None:
+            reason, why = "never_ran", "never ran"
+        elif newest.state == "succeeded":
+            reason, why = _reason_of_stale(
+                newest, versions[job], {name: current.get(name) for name in reads}
+            )
+        else:
+            reason, why = _reason_of_vain(newest, known)
+        steps.append(StepPlan(step=job, reason=reason, why=why, current=current.get(job)))
+    extract = current.get("ExtractUsers")
     return DatePlan(
         date=date, steps=steps, other_settings=_other_settings(extract) if extract else []
     )
 
 
-def _reason(date: datetime.date, job: str, known: _Known) -> tuple[str, str]:
-    """`StepPlan.reason` and `.why` of a step."""
-    run = known.newest.get((date, job))
-    if (date, job) in known.current:
-        return "done", f"since {_time(known.current[date, job].finished_at)}"
-    if run is None:
-        return "never_ran", "never ran"
-    if run.state == "succeeded":
-        return _reason_of_stale(run, known)
+def _is_orphan(run: Run, known: Snapshot) -> bool:
+    return run.state == "running" and (run.partition_date, run.job) not in known.holders
+
+
+def _reason_of_vain(run: Run, known: Snapshot) -> tuple[str, str]:
+    """Why a step is due whose newest row is no success."""
     began = f"{_time(run.started_at)} in process {run.process} on {run.host}"
     because = f": {run.reason}" if run.reason else ""
     reasons = {
@@ -112,16 +94,13 @@ def _reason(date: datetime.date, job: str, known: _Known) -> tuple[str, str]:
         "interrupted": ("interrupted", f"interrupted {_time(run.finished_at)}: {run.error}"),
         "invalidated": ("marked", f"marked by {run.requested_by} {_time(run.started_at)}{because}"),
     }
-    orphan = run.state == "running" and (date, job) not in known.holders
-    return reasons["orphan" if orphan else run.state]
+    return reasons["orphan" if _is_orphan(run, known) else run.state]
 
 
-def _reason_of_stale(run: Run, known: _Known) -> tuple[str, str]:
-    """Why a run that succeeded, and was not marked, is not current."""
-    version = known.versions[run.job]
+def _reason_of_stale(run: Run, version: int, reads: Mapping[str, Run | None]) -> tuple[str, str]:
+    """Why a run that succeeded, and was not marked, is not current; `reads` are now current."""
     if run.logic_version != version:
         return "logic_changed", f"logic changed: version {run.logic_version}, now {version}"
-    reads = {job: known.current.get((run.partition_date, job)) for job in known.inputs[run.job]}
     due = [job for job, current in reads.items() if current is None]
     if due:
         return "input_due", f"input due: {' and '.join(due)}"

@@ -13,10 +13,11 @@ import datetime
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import luigi
+from cassandra.cluster import Session
 
 from workflow import deadline, lake, randomuser, raw_store, settings, spark_jobs, warehouse
 from workflow.errors import DataError, DeadlineError, SettingsError, StoreError, WorkflowError
@@ -91,6 +92,14 @@ class Step(Dated):
         Raises LeaseError when somebody else keeps it, DataError when an input is gone,
         DeadlineError when the work took too long.
         """
+        try:
+            self._run()
+        except DeadlineError:
+            spark_jobs.abandon_session()  # the next step must not wait for it, too
+            if not self.complete():  # the alarm may ring when all is committed
+                raise
+
+    def _run(self) -> None:
         with lease(self.task_family, self.date) as held:
             current = held.current_runs(logic_versions())
             if self.task_family in current:
@@ -108,11 +117,7 @@ class Step(Dated):
                 f"{self.task_family} of {self.date} took longer than "
                 f"{settings.lease().deadline:g} s ([lease] deadline)",
             ):
-                try:
-                    outcome = self.work(held, *found)
-                except DeadlineError:
-                    spark_jobs.abandon_session()  # the next step must not wait for it, too
-                    raise
+                outcome = self.work(held, *found)
             counts = (
                 f"{outcome.rows_in:,} in, {outcome.rows_out:,} out, "
                 f"{outcome.rows_rejected:,} rejected"
@@ -124,34 +129,22 @@ class Step(Dated):
         """Do the step and publish it. `inputs` are the current runs of `requires()`."""
         raise NotImplementedError
 
-    def sweep(
-        self, held: Lease, written: Callable[[Run], uuid.UUID], remove: Callable[[Run], None]
-    ) -> None:
-        """Remove what killed and failed attempts left behind and nobody can use any more.
-
-        `written` says under which id an attempt wrote; what a succeeded or the running attempt
-        wrote under the same id stays. Call it inside an attempt of one's own: whoever holds the
-        lease knows that no other attempt of this step and date can publish.
-        """
-        history = held.history()
-        used = {written(run) for run in history if run.state in ("succeeded", "running")}
-        left_over = [run for run in history if run.left_over and written(run) not in used]
-        for run in left_over:
-            remove(run)
-        if left_over:
-            held.mark_swept(left_over)
-            log.info(
-                "%s %s: swept what %d ended attempt%s left behind",
-                self.task_family, self.date, len(left_over), "s" if len(left_over) > 1 else "",
-            )  # fmt: skip
-
     def sweep_parquet(self, held: Lease) -> None:
-        """The same for steps that write Parquet."""
-        self.sweep(
-            held,
-            lambda run: run.run_id,
-            lambda run: lake.remove(lake.run_url(self.task_family, self.date, run.run_id)),
-        )
+        """Remove the Parquet runs that killed and failed attempts of this step and date left.
+
+        Call it inside an attempt: whoever holds the lease knows that no other attempt can publish.
+        Runs of which the ledger does not know that they ended in vain are left alone. What cannot
+        be removed, because something still writes into it, waits for the next attempt.
+        """
+        there = lake.run_ids(self.task_family, self.date)
+        for run in held.history():
+            if run.ended_in_vain and run.run_id in there:
+                try:
+                    lake.remove(lake.run_url(self.task_family, self.date, run.run_id))
+                except StoreError as exc:
+                    log.warning("%s", exc)
+                else:
+                    log.info("Swept what the attempt %s left in the lake", run.run_id)
 
     def _parquet(self, url: str) -> lake.ParquetRun:
         return lake.ParquetRun(url, job=self.task_family, date=self.date)
@@ -186,13 +179,7 @@ class ExtractUsers(Step):
         ):
             raw_store.require_schema(session)
             written_at = attempt.started_at
-            self.sweep(
-                held,
-                _extraction_id,
-                lambda run: raw_store.RawStore(
-                    session, self.date, _extraction_id(run), written_at=written_at
-                ).remove(run.details["extraction"]["users_per_day"]),
-            )
+            self._sweep(held, session, written_at)
             store = raw_store.RawStore(session, self.date, extraction_id, written_at=written_at)
             stored = store.pages()
             resumed = len(stored)
@@ -219,6 +206,19 @@ class ExtractUsers(Step):
                     },
                 ),
             )
+
+    def _sweep(self, held: Lease, session: Session, written_at: datetime.datetime) -> None:
+        """Remove the extractions that nobody can go on with or has published."""
+        history = held.history()
+        used = {_extraction_id(run) for run in history if run.state in ("succeeded", "running")}
+        unused = [run for run in history if run.left_over and _extraction_id(run) not in used]
+        for run in unused:
+            store = raw_store.RawStore(
+                session, self.date, _extraction_id(run), written_at=written_at
+            )
+            store.remove(run.details["extraction"]["users_per_day"])
+            log.info("Swept the unfinished extraction %s", _extraction_id(run))
+        held.mark_swept(unused)
 
     @staticmethod
     def _resumable(history: list[Run], extraction: randomuser.Extraction) -> uuid.UUID | None:

@@ -16,6 +16,9 @@ MASK = "•••"
 #: Keys of a document whose values are never shown, wherever they stand.
 SECRET_KEYS = frozenset({"password", "salt", "md5", "sha1", "sha256"})
 
+#: In objects that hold a secret only these keys are shown.
+OPEN_KEYS = {"login": frozenset({"uuid", "username"}), "id": frozenset({"name"})}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
@@ -104,26 +107,37 @@ def masked(document: str | None) -> str:
         return "Cassandra does not hold it; `workflow verify` says more."
     try:
         fields = json.loads(document)
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        size = len(document.encode())
+        shown = [_shown(name, value) for name, value in fields.items()]
+    except (AttributeError, ValueError, RecursionError):
+        size = len(document.encode(errors="surrogatepass"))
         return f"{size:,} bytes that are no JSON object, not shown: they may hold a secret."
-    lines = []
-    for name, value in fields.items():
-        text = json.dumps(_masked(value, name), ensure_ascii=False)
-        lines.append(f"{json.dumps(name, ensure_ascii=False)}: {text}")
-    return "\n".join(lines)
+    # a lone surrogate is no text that a terminal takes
+    return "\n".join(shown).encode(errors="backslashreplace").decode()
+
+
+def _shown(name: str, value: Any) -> str:
+    return f"{json.dumps(name, ensure_ascii=False)}: {_text(_masked(value, name))}"
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _masked(value: Any, key: str) -> Any:
-    if key.lower() in SECRET_KEYS:
-        return MASK
+    open_keys = OPEN_KEYS.get(key.strip().lower())
     if isinstance(value, dict):
-        # the national id is {"name": …, "value": …}
-        secret = {"value"} if key.lower() == "id" else set()
-        return {k: MASK if k in secret else _masked(v, k) for k, v in value.items()}
+        return {
+            name: MASK
+            if _is_secret(name) or (open_keys is not None and name not in open_keys)
+            else _masked(inner, name)
+            for name, inner in value.items()
+        }
+    if open_keys is not None or _is_secret(key):
+        return MASK  # a secret that stands where its object is expected
     if isinstance(value, list):
         return [_masked(item, key) for item in value]
-    # a secret that stands where its object is expected
-    return MASK if key.lower() in {"login", "id"} else value
+    return value
+
+
+def _is_secret(key: str) -> bool:
+    return key.strip().lower() in SECRET_KEYS

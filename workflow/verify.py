@@ -147,16 +147,15 @@ def _warehouse_problems(date: datetime.date, run: Run | None, held: dict[str, ob
 
 
 def _leftovers(session: Session, date: datetime.date, history: list[Run]) -> Iterator[str]:
-    """What killed and failed attempts left behind; the step's next attempt uses or sweeps it."""
-    left_over = [run for run in history if run.left_over]
+    """What attempts left behind that ended in vain; the step's next attempt uses or sweeps it."""
+    published = {run.run_id for run in history if run.state in ("succeeded", "running")}
     for job in lake.FOLDERS:
-        there = lake.run_ids(job, date)
-        for run in left_over:
-            if run.job == job and run.run_id in there:
-                yield f"{job}: the Parquet run {run.run_id} was not finished."
+        for run_id in sorted(lake.run_ids(job, date) - published):
+            yield f"{job}: the Parquet run {run_id} was not finished."
     extractions = [run for run in history if run.job == "ExtractUsers" and run.details]
-    published = {run.details["extraction_id"] for run in extractions if run.state == "succeeded"}
-    unfinished = {run.details["extraction_id"] for run in extractions if run.left_over}
-    for extraction_id in sorted(unfinished - published):
+    used = {run.details["extraction_id"] for run in extractions if not run.ended_in_vain}
+    unfinished = {run.details["extraction_id"] for run in extractions if run.ended_in_vain}
+    for extraction_id in sorted(unfinished - used):
         pages = raw_store.RawStore(session, date, uuid.UUID(extraction_id)).pages()
-        yield f"ExtractUsers: extraction {extraction_id} ({len(pages)} pages) was not finished."
+        if pages:
+            yield f"ExtractUsers: extraction {extraction_id} ({len(pages)} pages) was not finished."

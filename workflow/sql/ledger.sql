@@ -26,20 +26,20 @@ SELECT pg_try_advisory_lock(hashtext(%(job)s), %(date)s::date - date '2000-01-01
 SELECT pg_advisory_lock(hashtext(%(job)s), %(date)s::date - date '2000-01-01');
 
 -- name: lease_holders
--- Of the jobs and dates asked for. application_name is written by the lease's connection: job,
--- date, host and process. The lock's two keys are shown as unsigned.
-SELECT j.job, d.partition_date, a.application_name AS name, a.backend_start AS since
+-- Of the jobs and dates asked for; days count from 2000-01-01. application_name is written by the
+-- lease's connection: job, date, host and process. The lock's two keys are shown as unsigned.
+SELECT j.job, d.days, a.application_name AS name, a.backend_start AS since
 FROM pg_locks l
 JOIN pg_stat_activity a USING (pid)
 JOIN unnest(%(jobs)s::text[]) AS j (job)
     ON l.classid::bigint = hashtext(j.job)::bigint & 4294967295,
 LATERAL (
-    SELECT date '2000-01-01'
-        + (l.objid::bigint - CASE WHEN l.objid::bigint > 2147483647 THEN 4294967296 ELSE 0 END)::integer
-) AS d (partition_date)
+    -- a number, not yet a date: other locks have keys that are none
+    SELECT l.objid::bigint - CASE WHEN l.objid::bigint > 2147483647 THEN 4294967296 ELSE 0 END
+) AS d (days)
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND d.partition_date BETWEEN %(first)s AND %(last)s;
+  AND d.days BETWEEN %(first)s::date - date '2000-01-01' AND %(last)s::date - date '2000-01-01';
 
 -- name: newest_by_state
 -- Of each step and date the newest row in each state.
