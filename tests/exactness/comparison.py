@@ -31,8 +31,9 @@ TABLES = {
     "user_statistics": "stat_date",
 }
 
-#: What a step's ledger row must say whenever it was published, by the keys of its details.
-SAME_DETAILS = ("extraction", "server", "pages", "buckets", "sha256", "statistics", "fingerprint")
+#: What a step's ledger row must say whenever it was published, by the keys of its details. The
+#: sha256 of the raw documents is not among them: the API writes ages as of the moment it is asked.
+SAME_DETAILS = ("extraction", "server", "pages", "buckets", "statistics", "fingerprint")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
