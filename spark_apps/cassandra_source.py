@@ -313,7 +313,7 @@ def _connect(options: Mapping[str, str]) -> "Session":
     from cassandra import ConsistencyLevel
     from cassandra.auth import PlainTextAuthProvider
     from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
-    from cassandra.policies import DCAwareRoundRobinPolicy
+    from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy
 
     auth = None
     if options.get("user"):
@@ -331,6 +331,8 @@ def _connect(options: Mapping[str, str]) -> "Session":
         protocol_version=5,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         connect_timeout=float(options["timeout"]),
+        # the driver's own waits grow to ten minutes, far beyond RETRY_SECONDS
+        reconnection_policy=ExponentialReconnectionPolicy(0.5, 5.0, max_attempts=None),
         # 0.03 s instead of 0.15 s; a token-aware policy, which needs it, would save a hop
         schema_metadata_enabled=False,
     )

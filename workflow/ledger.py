@@ -27,7 +27,7 @@ import psycopg2
 from psycopg2.extras import Json
 
 from workflow import deadline, schema, sql
-from workflow.errors import DataError, LeaseError, WorkflowError
+from workflow.errors import DataError, LeaseError, WorkflowError, innermost
 from workflow.postgres import (
     Connection,
     Cursor,
@@ -228,9 +228,10 @@ def _kept(connection: Connection) -> Iterator[Cursor]:
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:
         if not connection.closed:
             raise
+        reason = first_line(innermost(exc))  # not that of the rollback that then failed, too
         raise LeaseError(
-            f"The connection that holds the lease was lost ({first_line(exc)}), so nothing "
-            "was published. Run the date again when PostgreSQL is back."
+            f"The connection that holds the lease was lost ({reason}), so nothing was published. "
+            "Run the date again when PostgreSQL is back."
         ) from exc
 
 

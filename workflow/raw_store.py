@@ -41,7 +41,11 @@ from cassandra.cluster import (
     Session,
 )
 from cassandra.concurrent import execute_concurrent
-from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.policies import (
+    DCAwareRoundRobinPolicy,
+    ExponentialReconnectionPolicy,
+    TokenAwarePolicy,
+)
 from cassandra.query import BatchStatement, BatchType, named_tuple_factory
 
 from workflow import schema, sql
@@ -165,6 +169,8 @@ def connect() -> Iterator[Session]:
         protocol_version=5,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         connect_timeout=10,
+        # the driver's own waits grow to ten minutes, far beyond our patience
+        reconnection_policy=ExponentialReconnectionPolicy(0.5, 5.0, max_attempts=None),
     )
     with translated_errors():
         try:

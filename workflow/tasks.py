@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import luigi
 from cassandra.cluster import Session
+from luigi.rpc import RPCError
 
 from workflow import deadline, lake, randomuser, raw_store, settings, spark_jobs, warehouse
 from workflow.errors import DataError, DeadlineError, SettingsError, StoreError, WorkflowError
@@ -78,6 +79,7 @@ class Step(Dated):
     """A task that is complete when its ledger row says so."""
 
     logic_version: ClassVar[int]
+    _untold = False
 
     def output(self) -> LedgerTarget:
         return LedgerTarget(self.task_family, self.date, logic_versions())
@@ -150,9 +152,15 @@ class Step(Dated):
         return lake.ParquetRun(url, job=self.task_family, date=self.date)
 
     def tell(self, message: str, percent: int) -> None:
-        """Show in the visualiser how far the step is."""
-        self.set_status_message(message)  # type: ignore[misc]  # Luigi sets both during run()
-        self.set_progress_percentage(percent)  # type: ignore[misc]
+        """Show in the visualiser how far the step is; a luigid that is away fails no step."""
+        if self._untold:
+            return
+        try:
+            self.set_status_message(message)  # type: ignore[misc]  # Luigi sets both during run()
+            self.set_progress_percentage(percent)  # type: ignore[misc]
+        except RPCError as exc:
+            self._untold = True  # each try takes 10 s
+            log.warning("The visualiser is not told how far %s is: %s", self, exc)
 
 
 class ExtractUsers(Step):

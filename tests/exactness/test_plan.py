@@ -145,7 +145,7 @@ def test_diff_shows_what_this_code_would_change_and_publishes_nothing(pipeline: 
     assert "user_statistics: 0 new, 0 gone, 1 changed" in changed.stdout
     assert "users: 7 → 49" in changed.stdout
     assert everything(pipeline) == before
-    assert not [*(Path(pipeline.config["lake"]["url"]) / "scratch").glob("*")]
+    assert not [*(Path(pipeline.config["lake"]["url"]) / "scratch").rglob("*.parquet")]
     found = json.loads(
         pipeline.run("workflow", "plan", str(DATE), "--diff", "--json", check=1).stdout
     )["differences"]

@@ -157,8 +157,6 @@ def test_an_extraction_goes_on_when_cassandra_comes_back(
 ) -> None:
     seconds = 20 if full else 8
     pipeline.set("source", users_per_day=20_000 if full else 800, page_size=500 if full else 20)
-    # a busy machine takes its time to start Cassandra, and the driver to try it again
-    pipeline.set("cassandra", patience=150)
     expected = undisturbed(pipeline)
     absences = ((services.frozen, held_after(5)), (services.away, ""))
     source.has(held_after(5))
