@@ -6,6 +6,7 @@ pysail are imported when a session is asked for and not before: that costs 0.4 s
 that has nothing to do must not pay.
 """
 
+import atexit
 import importlib.metadata
 import os
 import re
@@ -150,14 +151,27 @@ def _start_sail(_: str) -> _Started:
     server.start(background=True)
     host, port = server.listening_address
     spark = SparkSession.builder.remote(f"sc://{host}:{port}").create()
+    _ask_nothing_at_exit(spark)
+    # the server goes with us, and has gone before us after an interrupt (Ctrl-C), which it hears,
+    # too: a client that asks then tries for 10 minutes
+    connected: Any = spark
+    connected.release_session_on_close = False
 
     def stop() -> None:
-        # Measured: a server that goes first leaves its client trying for 10 minutes, and a
-        # fork in which neither is stopped never exits.
+        # measured: a fork in which neither is stopped never exits
         spark.stop()
         server.stop()
 
     return _Started("sail", "", spark, Finalize(None, stop, exitpriority=0))
+
+
+def _ask_nothing_at_exit(spark: "SparkSession") -> None:
+    """Keep pyspark's client from clearing a cache of ML models, which we have not, at exit.
+
+    It would try for 10 minutes when its server is gone.
+    """
+    connected: Any = spark
+    atexit.unregister(connected.client._cleanup_ml_cache)
 
 
 def _start_connect(remote: str) -> _Started:
@@ -170,6 +184,7 @@ def _start_connect(remote: str) -> _Started:
             grpc.channel_ready_future(channel).result(timeout=CONNECT_SECONDS)
         spark = SparkSession.builder.remote(remote).create()
         spark.version  # noqa: B018 - the first request
+        _ask_nothing_at_exit(spark)
     except Exception as exc:
         raise StoreError(
             f"No Spark Connect server answers at {remote!r} within {CONNECT_SECONDS:.0f} s"

@@ -5,6 +5,7 @@ Each in a process of its own, because a process has one session.
 
 import json
 import os
+import signal
 import shutil
 import socket
 import subprocess
@@ -108,6 +109,15 @@ def test_process_ends_promptly_after_an_error(run: Run) -> None:
     result = run(f"{COUNT}; raise SystemExit(3)", engine="sail")
     assert result.returncode == 3
     assert time.monotonic() - start < 10
+
+
+def test_process_ends_promptly_after_an_interrupt(run: Run) -> None:
+    """Sail hears Ctrl-C too, and is gone before its client; `run` would wait for 60 s."""
+    interrupt = "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    result = run(f"{interrupt}; {COUNT}; os.kill(os.getpid(), signal.SIGINT)", engine="sail")
+    assert result.stdout == "5\n"
+    assert "KeyboardInterrupt" in result.stderr
+    assert result.returncode == -signal.SIGINT
 
 
 def test_connect_and_the_version_of_its_server(run: Run) -> None:
