@@ -5,8 +5,8 @@ Each in a process of its own, because a process has one session.
 
 import json
 import os
-import signal
 import shutil
+import signal
 import socket
 import subprocess
 import sys
