@@ -503,7 +503,43 @@ POINTS: tuple[Point, ...] = (
         **_UNCOMMITTED,
     ),
 )
-BY_NAME = {point.name: point for point in POINTS}
+#: Moments that come only where an attempt before left something that nobody can use: the name
+#: of the point at which that attempt died, and then the moment.
+SWEEPS: tuple[tuple[str, Point], ...] = (
+    (
+        "extract-page",
+        Point(
+            name="extract-sweeping",
+            step=EXTRACT,
+            state="the left-over's documents are removed, its pages are not",
+            where="workflow.raw_store:RawStore._execute",
+            when=When.AFTER,
+            inside="workflow.raw_store:RawStore.remove",
+        ),
+    ),
+    (
+        "extract-manifest",
+        Point(
+            name="extract-swept",
+            step=EXTRACT,
+            state="the left-over is removed, the ledger does not say so",
+            where="workflow.raw_store:RawStore.remove",
+            when=When.AFTER,
+        ),
+    ),
+    (
+        "transform-written",
+        Point(
+            name="transform-swept",
+            step=TRANSFORM,
+            state="the left-over Parquet run is removed, nothing is written yet",
+            where="workflow.lake:remove",
+            when=When.AFTER,
+        ),
+    ),
+)
+
+BY_NAME = {point.name: point for point in (*POINTS, *(point for _, point in SWEEPS))}
 
 
 class Trap:

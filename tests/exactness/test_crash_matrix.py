@@ -12,7 +12,17 @@ import pytest
 from tests.conftest import Pipeline, Stack, empty_pipeline, load_config
 from tests.exactness import comparison
 from tests.exactness.comparison import Standing
-from tests.exactness.crash_points import BY_NAME, DATE, LEASE, LOAD, POINTS, PUBLISH, Point, Victim
+from tests.exactness.crash_points import (
+    BY_NAME,
+    DATE,
+    LEASE,
+    LOAD,
+    POINTS,
+    PUBLISH,
+    SWEEPS,
+    Point,
+    Victim,
+)
 from workflow import ledger
 
 #: Of every step and of every kind of moment; `--full` takes all points.
@@ -139,7 +149,23 @@ def test_the_same_step_is_killed_again_and_again(
     is_done_once(pipeline, expected)
 
 
+@pytest.mark.parametrize(("first", "sweep"), SWEEPS, ids=[sweep.name for _, sweep in SWEEPS])
+def test_the_sweep_is_killed(
+    pipeline: Pipeline, undisturbed: Reference, first: str, sweep: Point
+) -> None:
+    expected = undisturbed(sweep)
+    # other settings: no extraction can go on with what these left
+    comparison.use_source(pipeline, sweep.users if sweep.step == "TransformUsers" else 100)
+    assert comparison.kill(pipeline, BY_NAME[first]) is None
+    comparison.use_source(pipeline, sweep.users)
+    assert comparison.kill(pipeline, sweep) is None
+    pipeline.day(DATE)
+    is_done_once(pipeline, expected)
+    assert "left over" not in pipeline.run("workflow", "verify").stdout
+
+
 def test_every_step_has_moments_and_each_has_a_name_of_its_own() -> None:
     assert {point.step for point in POINTS} == set(STEPS)
-    assert len(BY_NAME) == len(POINTS) >= 25
+    assert len(BY_NAME) == len(POINTS) + len(SWEEPS)
+    assert len(POINTS) >= 25
     assert set(SHORT) <= set(BY_NAME)
