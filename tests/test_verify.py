@@ -117,6 +117,7 @@ def test_every_change_is_found(day: Pipeline, cassandra: Any, tmp_path: Path) ->
         done = day.run("workflow", "verify", str(DATE), check=1)
         text = " ".join(done.stdout.split())
         assert sentence in text, f"{name}:\n{done.stdout}{done.stderr}"
+        assert "`workflow rerun 2026-11-20 --from " in text, name
         assert "1 of 1 dates do not hold what the ledger says" in done.stderr
         for table in tables:
             day.rows(f"TRUNCATE {table}; INSERT INTO {table} TABLE saved_{table}")

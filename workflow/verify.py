@@ -68,21 +68,25 @@ def verify(session: Session, date: datetime.date, versions: Versions) -> Verdict
     )
 
 
+def _mend(problem: str, run: Run) -> str:
+    """The sentence for a store that does not hold what a run published."""
+    return f"{problem}; `workflow rerun {run.partition_date} --from {run.job}`."
+
+
 def _raw_problems(session: Session, run: Run) -> tuple[int, list[str]]:
     """Documents counted, and what is wrong with the extraction that a run published."""
     extraction_id = uuid.UUID(run.details["extraction_id"])
     store = raw_store.RawStore(session, run.partition_date, extraction_id)
     manifest = store.manifest()
     if manifest is None:
-        sentence = (
-            f"Cassandra has no extraction {extraction_id}, which the ledger names; "
-            f"`workflow rerun {run.partition_date} --from ExtractUsers`."
-        )
-        return 0, [sentence]
+        return 0, [
+            _mend(f"Cassandra has no extraction {extraction_id}, which the ledger names", run)
+        ]
     pages = store.pages()
     digests = hashlib.sha256("".join(pages[n].sha256 for n in sorted(pages)).encode()).hexdigest()
     if not digests == manifest.sha256 == run.details["sha256"]:
-        return 0, [f"Extraction {extraction_id}: its pages are not those that it published."]
+        sentence = f"Extraction {extraction_id}: its pages are not those that it published"
+        return 0, [_mend(sentence, run)]
     documents = itertools.chain.from_iterable(
         store.documents(bucket) for bucket in range(manifest.buckets)
     )
@@ -92,23 +96,26 @@ def _raw_problems(session: Session, run: Run) -> tuple[int, list[str]]:
         texts: list[str] = []
         for position, text in itertools.islice(documents, page.rows):
             if position != rows + len(texts):
-                problems.append(
+                sentence = (
                     f"Extraction {extraction_id}: the document at position {rows + len(texts):,} "
-                    f"is missing (page {number})."
+                    f"is missing (page {number})"
                 )
+                problems.append(_mend(sentence, run))
                 return rows + len(texts), problems
             texts.append(text)
         rows += len(texts)
         if raw_store.digest(texts) != page.sha256:
-            problems.append(
+            sentence = (
                 f"Extraction {extraction_id}: page {number} does not hold the documents that were "
-                f"stored ({len(texts):,} of {page.rows:,} rows)."
+                f"stored ({len(texts):,} of {page.rows:,} rows)"
             )
+            problems.append(_mend(sentence, run))
     rows += sum(1 for _ in documents)
     if rows != run.rows_out:
-        problems.append(
-            f"Extraction {extraction_id} holds {rows:,} documents instead of {run.rows_out:,}."
+        sentence = (
+            f"Extraction {extraction_id} holds {rows:,} documents instead of {run.rows_out:,}"
         )
+        problems.append(_mend(sentence, run))
     return rows, problems
 
 
@@ -125,22 +132,26 @@ def _parquet_problems(run: Run) -> list[str]:
         return [f"{run.job}: {exc}"]
     if rows == expected:
         return []
-    return [f"{run.job}: {parquet.url} holds {rows:,} rows instead of {expected:,}."]
+    return [_mend(f"{run.job}: {parquet.url} holds {rows:,} rows instead of {expected:,}", run)]
 
 
 def _warehouse_problems(date: datetime.date, run: Run | None, held: dict[str, object]) -> list[str]:
     if run is None:
         return [
-            f"PostgreSQL holds {held[table]:,} rows in {table} of {date}, but no load succeeded."
+            f"PostgreSQL holds {held[table]:,} rows in {table} of {date}, but no load succeeded; "
+            f"`workflow run {date}` replaces them."
             for table in ("users", "rejected_users", "user_statistics")
             if held[table]
         ]
     loaded = run.details["fingerprint"]
     return [
-        f"PostgreSQL holds {held[table]:,} rows in {table} of {date}, not the {loaded[table]:,} "
-        "that were loaded."
-        if held[table] != loaded[table]
-        else f"{table} of {date} was changed in PostgreSQL after it was loaded."
+        _mend(
+            f"PostgreSQL holds {held[table]:,} rows in {table} of {date}, not the "
+            f"{loaded[table]:,} that were loaded"
+            if held[table] != loaded[table]
+            else f"{table} of {date} was changed in PostgreSQL after it was loaded",
+            run,
+        )
         for table in ("users", "rejected_users", "user_statistics")
         if (held[table], held[f"{table}_digest"]) != (loaded[table], loaded[f"{table}_digest"])
     ]

@@ -97,6 +97,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "point" in metafunc.fixturenames:
         points = chosen(metafunc.config)
         metafunc.parametrize("point", points, ids=[point.name for point in points])
+    if "sweep" in metafunc.fixturenames:
+        sweeps = SWEEPS if metafunc.config.getoption("--full") else SWEEPS[:1]
+        metafunc.parametrize(("first", "sweep"), sweeps, ids=[sweep.name for _, sweep in sweeps])
 
 
 def test_a_day_that_is_killed_is_whole_after_the_next_run(
@@ -149,7 +152,6 @@ def test_the_same_step_is_killed_again_and_again(
     is_done_once(pipeline, expected)
 
 
-@pytest.mark.parametrize(("first", "sweep"), SWEEPS, ids=[sweep.name for _, sweep in SWEEPS])
 def test_the_sweep_is_killed(
     pipeline: Pipeline, undisturbed: Reference, first: str, sweep: Point
 ) -> None:

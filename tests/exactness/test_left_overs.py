@@ -158,7 +158,7 @@ def test_a_deadline_ends_a_step_whose_spark_server_hangs(
                  and c.status == psutil.CONN_LISTEN}  # fmt: skip
     pipeline.day(DATE)  # the first job takes longest
     pipeline.run("workflow", "rerun", str(DATE), "--from", "TransformUsers", "--mark-only")
-    pipeline.set("lease", deadline=15)
+    pipeline.set("lease", deadline=8)
     with subprocess.Popen(
         [BIN / "luigi", "--module", "workflow", "RunDaily", "--date", str(DATE),
          "--local-scheduler"],
@@ -172,7 +172,7 @@ def test_a_deadline_ends_a_step_whose_spark_server_hangs(
         finally:
             os.kill(server, signal.SIGCONT)
     assert process.returncode == 30
-    assert "TransformUsers of 2026-11-20 took longer than 15 s ([lease] deadline)" in said
+    assert "TransformUsers of 2026-11-20 took longer than 8 s ([lease] deadline)" in said
     assert "Traceback" not in said
     pipeline.set("lease", deadline=600)
     pipeline.day(DATE)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -52,19 +53,29 @@ class Services:
         status = self._pipeline.run("workflow", "stack", "status", "--json", check=None)
         return int(json.loads(status.stdout)[name]["pid"])
 
+    def settled_pid(self, name: str) -> int:
+        """The same once the supervisor would start the service again.
+
+        It gives up one that ends within seconds of its start.
+        """
+        until(lambda: "RUNNING" in self.supervisor("status", name), f"{name} has run for a while")
+        return self.pid(name)
+
     def running(self) -> bool:
         """Whether all of them answer."""
         status = self._pipeline.run("workflow", "stack", "status", check=None)
         return status.returncode == 0
 
-    def supervisor(self, *command: str) -> None:
-        """Let the stack's supervisor start or stop a service."""
+    def supervisor(self, *command: str) -> str:
+        """Let the stack's supervisor start or stop a service, or say how it is."""
         socket = place.from_settings().socket
-        subprocess.run(
+        done = subprocess.run(
             [BIN / "supervisorctl", "-s", f"unix://{socket}", *command],
-            check=True,
-            stdout=subprocess.DEVNULL,
+            check=command[0] != "status",  # whose exit status is not 0 for a service that is away
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        return done.stdout
 
     @contextlib.contextmanager
     def frozen(self, name: str) -> Iterator[None]:
@@ -79,8 +90,12 @@ class Services:
     @contextlib.contextmanager
     def away(self, name: str) -> Iterator[None]:
         """Kill a service and keep it away; start it at the end of the block."""
-        os.kill(self.pid(name), signal.SIGKILL)
-        self.supervisor("stop", name)
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGSTOP)  # it must not hear the supervisor, who must not restart it
+        with ThreadPoolExecutor(1) as beside:
+            beside.submit(self.supervisor, "stop", name)
+            until(lambda: "STOPPING" in self.supervisor("status", name), f"{name} is to stop")
+            os.kill(pid, signal.SIGKILL)
         try:
             yield
         finally:
@@ -130,7 +145,7 @@ def test_postgresql_restarted_in_the_middle_of_a_load(
     pipeline.set("source", users_per_day=50_000 if full else 1_000)
     expected = undisturbed(pipeline)
     for sickness in ("fast shutdown", "killed", "a backend killed"):
-        postmaster = services.pid("postgres")
+        postmaster = services.settled_pid("postgres")
         with started(pipeline, *day()) as command, load_held(pipeline, command) as backend:
             match sickness:
                 case "fast shutdown":
