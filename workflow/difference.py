@@ -40,7 +40,7 @@ def difference(date: datetime.date) -> dict[str, list[Any]]:
         stack.callback(lake.remove, scratch)
         spark_jobs.transform(
             date,
-            uuid.UUID(extract.details["extraction_id"]),
+            extract.extraction_id,
             rows=extract.rows_out or 0,
             output=f"{scratch}/users",
         )

@@ -85,6 +85,11 @@ class Run:
         return self.ended_in_vain and "swept" not in self.details
 
     @property
+    def extraction_id(self) -> uuid.UUID:
+        """Under which id an attempt of ExtractUsers wrote to Cassandra."""
+        return uuid.UUID(self.details["extraction_id"])
+
+    @property
     def seconds(self) -> float | None:
         """How long the attempt took, or None while it runs."""
         if self.finished_at is None:
@@ -147,7 +152,7 @@ def snapshot(versions: Versions, first: datetime.date, last: datetime.date) -> S
     with connect("workflow") as connection:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         with transaction(connection) as cursor:
-            rows = sorted(_runs(fetch(cursor, _SQL.newest_by_state, dates)), key=_seq)
+            rows = _runs(fetch(cursor, _SQL.newest_rows, dates))
             current = _runs(fetch(cursor, _SQL.current_runs, {"versions": Json(versions), **dates}))
             holders = _holders(cursor, list(versions), first, last)
     return Snapshot(
@@ -155,10 +160,6 @@ def snapshot(versions: Versions, first: datetime.date, last: datetime.date) -> S
         current={(run.partition_date, run.job): run for run in current},
         holders=holders,
     )
-
-
-def _seq(run: Run) -> int:
-    return run.seq
 
 
 def holder(job: str, date: datetime.date) -> str | None:

@@ -218,14 +218,12 @@ class ExtractUsers(Step):
     def _sweep(self, held: Lease, session: Session, written_at: datetime.datetime) -> None:
         """Remove the extractions that nobody can go on with or has published."""
         history = held.history()
-        used = {_extraction_id(run) for run in history if run.state in ("succeeded", "running")}
-        unused = [run for run in history if run.left_over and _extraction_id(run) not in used]
+        used = {run.extraction_id for run in history if run.state in ("succeeded", "running")}
+        unused = [run for run in history if run.left_over and run.extraction_id not in used]
         for run in unused:
-            store = raw_store.RawStore(
-                session, self.date, _extraction_id(run), written_at=written_at
-            )
+            store = raw_store.RawStore(session, self.date, run.extraction_id, written_at=written_at)
             store.remove(run.details["extraction"]["users_per_day"])
-            log.info("Swept the unfinished extraction %s", _extraction_id(run))
+            log.info("Swept the unfinished extraction %s", run.extraction_id)
         held.mark_swept(unused)
 
     @staticmethod
@@ -236,7 +234,7 @@ class ExtractUsers(Step):
         last = history[-1]
         if last.details.get("extraction") != dataclasses.asdict(extraction):
             return None
-        return _extraction_id(last)
+        return last.extraction_id
 
 
 class TransformUsers(Step):
@@ -249,7 +247,7 @@ class TransformUsers(Step):
 
     def work(self, held: Lease, *inputs: Run) -> Outcome:
         (extract,) = inputs
-        extraction_id = _extraction_id(extract)
+        extraction_id = extract.extraction_id
         with held.attempt(
             inputs=inputs,
             logic_version=self.logic_version,
@@ -400,10 +398,6 @@ class RunDaily(Dated, luigi.WrapperTask):
         with sentence_instead_of_traceback():
             current = current_runs(logic_versions(), min(dates), max(dates))
         return [date for date in dates if (date, "LoadUsers") in current]
-
-
-def _extraction_id(run: Run) -> uuid.UUID:
-    return uuid.UUID(run.details["extraction_id"])
 
 
 def _published(run: Run) -> lake.ParquetRun:

@@ -65,7 +65,7 @@ def trace(date: datetime.date, user_id: uuid.UUID | None = None) -> Trace:
     chain = sorted(runs.values(), key=lambda run: run.seq, reverse=True)
     extract = chain[-1]
     extraction = Extraction(**extract.details["extraction"])
-    extraction_id = uuid.UUID(extract.details["extraction_id"])
+    extraction_id = extract.extraction_id
     return Trace(
         date=date,
         runs=chain,

@@ -75,7 +75,7 @@ def _mend(problem: str, run: Run) -> str:
 
 def _raw_problems(session: Session, run: Run) -> tuple[int, list[str]]:
     """Documents counted, and what is wrong with the extraction that a run published."""
-    extraction_id = uuid.UUID(run.details["extraction_id"])
+    extraction_id = run.extraction_id
     store = raw_store.RawStore(session, run.partition_date, extraction_id)
     manifest = store.manifest()
     if manifest is None:

@@ -35,7 +35,6 @@ SOURCES: Mapping[str, Sequence[str]] = {
         "workflow/raw_store.py",
         "workflow/sql/raw_store.cql",
         "workflow/tasks.py::ExtractUsers",
-        "workflow/tasks.py::_extraction_id",
     ),
     "TransformUsers": (
         "spark_apps/cassandra_source.py",
@@ -43,7 +42,6 @@ SOURCES: Mapping[str, Sequence[str]] = {
         "spark_apps/transform_users.py",
         "workflow/spark_jobs.py",
         "workflow/tasks.py::TransformUsers",
-        "workflow/tasks.py::_extraction_id",
     ),
     "ComputeStats": (
         "spark_apps/compute_statistics.py",

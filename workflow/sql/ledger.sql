@@ -41,11 +41,11 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND d.days BETWEEN %(first)s::date - date '2000-01-01' AND %(last)s::date - date '2000-01-01';
 
--- name: newest_by_state
--- Of each step and date the newest row in each state.
-SELECT DISTINCT ON (partition_date, job, state) * FROM extraction_metadata
+-- name: newest_rows
+-- Of each step and date the newest row: an attempt or an invalidation.
+SELECT DISTINCT ON (partition_date, job) * FROM extraction_metadata
 WHERE partition_date BETWEEN %(first)s AND %(last)s
-ORDER BY partition_date, job, state, seq DESC;
+ORDER BY partition_date, job, seq DESC;
 
 -- name: interrupt_abandoned
 -- Only the holder of the lease calls this: whoever wrote these rows is gone.
