@@ -153,9 +153,11 @@ def _start_sail(_: str) -> _Started:
     spark = SparkSession.builder.remote(f"sc://{host}:{port}").create()
     _ask_nothing_at_exit(spark)
     # the server goes with us, and has gone before us after an interrupt (Ctrl-C), which it hears,
-    # too: a client that asks then tries for 10 minutes
+    # too: a client that asks then tries for 10 minutes. To reattach is of no use inside one
+    # process, and its threads, which Python joins before it exits, ask as well
     connected: Any = spark
     connected.release_session_on_close = False
+    connected.client.disable_reattachable_execute()
 
     def stop() -> None:
         # measured: a fork in which neither is stopped never exits
