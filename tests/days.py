@@ -43,6 +43,11 @@ def attempts(pipeline: Pipeline) -> list[Any]:
     return pipeline.rows("SELECT * FROM extraction_metadata ORDER BY seq")
 
 
+def states(pipeline: Pipeline) -> list[tuple[str, str]]:
+    """(step, state) of the ledger's rows, in their order."""
+    return [(run.job, run.state) for run in attempts(pipeline)]
+
+
 def forget(pipeline: Pipeline) -> None:
     """Empty the ledger and the tables, as if nothing had run yet."""
     pipeline.rows(f"TRUNCATE extraction_metadata, {', '.join(TABLES)}")

@@ -18,16 +18,12 @@ import pyarrow.parquet
 import pytest
 
 from tests.conftest import PROJECT, Pipeline, free_ports
+from tests.days import states
 from workflow import ledger
 from workflow.raw_store import RawStore
 
 DATE = "2026-11-20"
 STEPS = ["ExtractUsers", "TransformUsers", "ComputeStats", "LoadUsers"]
-
-
-def states(pipeline: Pipeline) -> list[tuple[str, str]]:
-    rows = pipeline.rows("SELECT job, state FROM extraction_metadata ORDER BY seq")
-    return [(row.job, row.state) for row in rows]
 
 
 def succeeded_extraction(pipeline: Pipeline) -> Any:

@@ -89,8 +89,7 @@ def abandon_session() -> None:
             _started.session.sparkContext.cancelAllJobs()
     elif _started:
         _started.stop.cancel()
-        connected: Any = _started.session
-        connected.client._channel.close()
+        _client(_started.session)._channel.close()
         _started = None
 
 
@@ -155,9 +154,8 @@ def _start_sail(_: str) -> _Started:
     # the server goes with us, and has gone before us after an interrupt (Ctrl-C), which it hears,
     # too: a client that asks then tries for 10 minutes. To reattach is of no use inside one
     # process, and its threads, which Python joins before it exits, ask as well
-    connected: Any = spark
-    connected.release_session_on_close = False
-    connected.client.disable_reattachable_execute()
+    spark.release_session_on_close = False
+    _client(spark).disable_reattachable_execute()
 
     def stop() -> None:
         # measured: a fork in which neither is stopped never exits
@@ -167,13 +165,18 @@ def _start_sail(_: str) -> _Started:
     return _Started("sail", "", spark, Finalize(None, stop, exitpriority=0))
 
 
+def _client(spark: "SparkSession") -> Any:
+    """The Spark Connect client of a session, which the classic type does not have."""
+    connected: Any = spark
+    return connected.client
+
+
 def _ask_nothing_at_exit(spark: "SparkSession") -> None:
     """Keep pyspark's client from clearing a cache of ML models, which we have not, at exit.
 
     It would try for 10 minutes when its server is gone.
     """
-    connected: Any = spark
-    atexit.unregister(connected.client._cleanup_ml_cache)
+    atexit.unregister(_client(spark)._cleanup_ml_cache)
 
 
 def _start_connect(remote: str) -> _Started:

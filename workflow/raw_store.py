@@ -243,6 +243,7 @@ class RawStore:
         *,
         written_at: datetime.datetime | None = None,
     ) -> None:
+        self.extraction_id = extraction_id
         self._session = session
         self._key = (date, extraction_id)
         written_at = written_at or datetime.datetime.now(datetime.UTC)
@@ -379,15 +380,16 @@ class RawStore:
         rows = self._execute("read_document", *self._key, position // BUCKET_ROWS, position)
         return rows[0].raw_data if rows else None
 
-    def remove(self, rows: int) -> None:
-        """Remove an extraction that asked for `rows` documents, whatever of it is stored.
+    def remove(self, extraction_id: uuid.UUID, rows: int) -> None:
+        """Remove an extraction of the date, whatever is stored of the `rows` that it asked for.
 
         Writes with an older timestamp than ours that come later are removed with it.
         """
+        key = (self._key[0], extraction_id)
         for bucket in range(buckets(rows)):
-            self._execute("remove_documents", self._timestamp, *self._key, bucket)
-        self._execute("remove_pages", self._timestamp, *self._key)
-        self._execute("remove_manifest", self._timestamp, *self._key)
+            self._execute("remove_documents", self._timestamp, *key, bucket)
+        self._execute("remove_pages", self._timestamp, *key)
+        self._execute("remove_manifest", self._timestamp, *key)
 
 
 def _user_id(document: str) -> uuid.UUID | None:

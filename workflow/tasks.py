@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import luigi
-from cassandra.cluster import Session
 from luigi.rpc import RPCError
 
 from workflow import deadline, lake, randomuser, raw_store, settings, spark_jobs, warehouse
@@ -139,7 +138,7 @@ class Step(Dated):
         be removed, because something still writes into it, waits for the next attempt.
         """
         there = lake.run_ids(self.task_family, self.date)
-        for run in held.history():
+        for run in held.history() if there else ():
             if run.ended_in_vain and run.run_id in there:
                 try:
                     lake.remove(lake.run_url(self.task_family, self.date, run.run_id))
@@ -170,7 +169,8 @@ class ExtractUsers(Step):
 
     def work(self, held: Lease, *inputs: Run) -> Outcome:
         extraction = randomuser.Extraction.of(self.date)
-        extraction_id = self._resumable(held.history(), extraction) or uuid.uuid4()
+        history = held.history()
+        extraction_id = self._resumable(history, extraction) or uuid.uuid4()
         details = {
             "extraction_id": str(extraction_id),
             "extraction": dataclasses.asdict(extraction),
@@ -187,8 +187,8 @@ class ExtractUsers(Step):
         ):
             raw_store.require_schema(session)
             written_at = attempt.started_at
-            self._sweep(held, session, written_at)
             store = raw_store.RawStore(session, self.date, extraction_id, written_at=written_at)
+            self._sweep(held, history, store)
             stored = store.pages()
             resumed = len(stored)
             missing = [n for n in range(1, extraction.pages + 1) if n not in stored]
@@ -215,16 +215,17 @@ class ExtractUsers(Step):
                 ),
             )
 
-    def _sweep(self, held: Lease, session: Session, written_at: datetime.datetime) -> None:
-        """Remove the extractions that nobody can go on with or has published."""
-        history = held.history()
-        used = {run.extraction_id for run in history if run.state in ("succeeded", "running")}
+    @staticmethod
+    def _sweep(held: Lease, history: list[Run], store: raw_store.RawStore) -> None:
+        """Remove the extractions of the attempts before that nobody goes on with or published."""
+        used = {run.extraction_id for run in history if run.state == "succeeded"}
+        used.add(store.extraction_id)
         unused = [run for run in history if run.left_over and run.extraction_id not in used]
         for run in unused:
-            store = raw_store.RawStore(session, self.date, run.extraction_id, written_at=written_at)
-            store.remove(run.details["extraction"]["users_per_day"])
+            store.remove(run.extraction_id, run.details["extraction"]["users_per_day"])
             log.info("Swept the unfinished extraction %s", run.extraction_id)
-        held.mark_swept(unused)
+        if unused:
+            held.mark_swept(unused)
 
     @staticmethod
     def _resumable(history: list[Run], extraction: randomuser.Extraction) -> uuid.UUID | None:

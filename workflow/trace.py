@@ -116,11 +116,7 @@ def masked(document: str | None) -> str:
 
 
 def _shown(name: str, value: Any) -> str:
-    return f"{json.dumps(name, ensure_ascii=False)}: {_text(_masked(value, name))}"
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return ": ".join(json.dumps(part, ensure_ascii=False) for part in (name, _masked(value, name)))
 
 
 def _masked(value: Any, key: str) -> Any:

@@ -13,7 +13,7 @@ from cassandra.policies import WhiteListRoundRobinPolicy
 from rich.console import Console
 
 from tests.conftest import free_ports
-from tests.exactness.sickness import until
+from tests.exactness.processes import until
 from workflow.stack import cassandra
 
 HEAP_MB = 512

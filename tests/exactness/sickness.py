@@ -9,26 +9,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests import days
 from tests.conftest import BIN, PROJECT, Pipeline, environment
+from tests.days import TABLES, forget
+from tests.exactness.processes import PATIENCE, until
 
 DATE = "2026-11-20"
-TABLES = ("users", "rejected_users", "user_statistics")
-#: The longest that anything is waited for, s: beyond it a test fails, never before.
-PATIENCE = 240.0
-
 Rows = dict[str, list[Any]]
 _undisturbed: dict[tuple[str, ...], Rows] = {}
 
 
 def warehouse(pipeline: Pipeline) -> Rows:
     """What the three tables hold."""
-    return {table: pipeline.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in TABLES}
-
-
-def attempts(pipeline: Pipeline) -> list[tuple[str, str]]:
-    """(step, state) of the ledger's rows, in their order."""
-    rows = pipeline.rows("SELECT job, state FROM extraction_metadata ORDER BY seq")
-    return [(row.job, row.state) for row in rows]
+    return dict(zip(TABLES, days.warehouse(pipeline), strict=True))
 
 
 def undisturbed(pipeline: Pipeline, date: str = DATE) -> Rows:
@@ -42,7 +35,7 @@ def undisturbed(pipeline: Pipeline, date: str = DATE) -> Rows:
     if key not in _undisturbed:
         pipeline.day(date)
         _undisturbed[key] = warehouse(pipeline)
-        pipeline.rows(f"TRUNCATE extraction_metadata, {', '.join(TABLES)}")
+        forget(pipeline)
         shutil.rmtree(pipeline.config["lake"]["url"])
     return _undisturbed[key]
 
@@ -62,14 +55,6 @@ def require_sentence(output: str, *parts: str) -> None:
     assert "Traceback" not in output, output
     for part in parts:
         assert part in output, output
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Look again and again until a condition holds; a test that waits in vain fails."""
-    give_up = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < give_up, f"{what}: not within {PATIENCE:g} s"
-        time.sleep(0.02)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,9 +81,9 @@ class Command:
 
         until(holds, what)
 
-    def ends(self) -> int:
-        """Wait for its end; returns the exit status."""
-        return self.process.wait(PATIENCE)
+    def ends(self, within: float = PATIENCE) -> int:
+        """Wait for its end, at most so many s; returns the exit status."""
+        return self.process.wait(within)
 
 
 @contextlib.contextmanager

@@ -4,9 +4,9 @@ Single faults stand in tests/test_bad_source.py; here is what many requests meet
 """
 
 from tests.conftest import Pipeline
+from tests.days import states
 from tests.exactness.sickness import (
     DATE,
-    attempts,
     require_sentence,
     require_whole,
     undisturbed,
@@ -55,7 +55,7 @@ def test_an_outage_beyond_the_deadline_fails_the_day_and_only_missing_pages_are_
     require_sentence(
         failed.stderr, "Error: ", f" of {asked} within ", "run the date again and it goes on"
     )
-    assert attempts(pipeline) == [("ExtractUsers", "failed")]
+    assert states(pipeline) == [("ExtractUsers", "failed")]
     assert warehouse(pipeline) == {table: [] for table in expected}
     assert "due: ExtractUsers" in pipeline.run("workflow", "verify").stdout
 

@@ -4,16 +4,16 @@ import contextlib
 from typing import Any
 
 from tests.conftest import Pipeline
+from tests.days import states
+from tests.exactness.processes import until
 from tests.exactness.sickness import (
     DATE,
     Command,
-    attempts,
     day,
     require_sentence,
     require_whole,
     started,
     undisturbed,
-    until,
     warehouse,
 )
 
@@ -60,6 +60,6 @@ def test_each_step_s_holder_is_cut_off_in_turn(pipeline: Pipeline, full: bool) -
         assert warehouse(pipeline) == {table: [] for table in expected}
         # done in order, each step failed once, and nothing was done again
         done = [pair for name in STEPS[:number] for pair in ((name, "failed"), (name, "succeeded"))]
-        assert attempts(pipeline) == [*done, (step, "failed")]
+        assert states(pipeline) == [*done, (step, "failed")]
     pipeline.day(DATE)
     require_whole(pipeline, expected)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Pipeline
+from tests.days import states
 from tests.exactness.sickness import (
     DATE,
     Rows,
-    attempts,
     require_sentence,
     require_whole,
     undisturbed,
@@ -74,7 +74,7 @@ def test_a_full_lake_fails_the_step_and_the_day_is_made_whole_when_there_is_room
     failed = pipeline.day(DATE, check=None)
     assert failed.returncode != 0
     require_sentence(failed.stderr, "Error: The Spark job failed on engine sail (", FULL)
-    assert attempts(pipeline) == [("ExtractUsers", "succeeded"), ("TransformUsers", "failed")]
+    assert states(pipeline) == [("ExtractUsers", "succeeded"), ("TransformUsers", "failed")]
     assert warehouse(pipeline) == nothing
 
     disk.resize("64m")
@@ -85,10 +85,10 @@ def test_a_full_lake_fails_the_step_and_the_day_is_made_whole_when_there_is_room
     failed = pipeline.day(DATE, check=None)
     assert failed.returncode != 0
     require_sentence(failed.stderr, "Error: The Spark job failed on engine sail (", FULL)
-    assert attempts(pipeline)[2:] == [("TransformUsers", "succeeded"), ("ComputeStats", "failed")]
+    assert states(pipeline)[2:] == [("TransformUsers", "succeeded"), ("ComputeStats", "failed")]
     assert warehouse(pipeline) == nothing
 
     disk.clear()
     pipeline.day(DATE)
-    assert attempts(pipeline)[4:] == [("ComputeStats", "succeeded"), ("LoadUsers", "succeeded")]
+    assert states(pipeline)[4:] == [("ComputeStats", "succeeded"), ("LoadUsers", "succeeded")]
     require_whole(pipeline, expected)

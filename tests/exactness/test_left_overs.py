@@ -3,7 +3,6 @@
 import datetime
 import os
 import signal
-import subprocess
 import uuid
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import BIN, PROJECT, Pipeline, environment
+from tests.conftest import Pipeline
+from tests.exactness.sickness import day, require_sentence, started
 from workflow import lake, ledger, raw_store
 from workflow.randomuser import Extraction, Page
 
@@ -103,7 +103,7 @@ def test_what_comes_after_the_sweep_is_swept_too(cassandra: Any) -> None:
     )
     older.write_page(page("{}"))
     older.publish_manifest(extraction, EARLIER)
-    raw_store.RawStore(cassandra, DATE, extraction_id, written_at=LATER).remove(1)
+    raw_store.RawStore(cassandra, DATE, extraction_id, written_at=LATER).remove(extraction_id, 1)
     older.write_page(page("{}"))
     assert [*older.documents(0)] == []
     assert older.pages() == {}
@@ -159,20 +159,15 @@ def test_a_deadline_ends_a_step_whose_spark_server_hangs(
     pipeline.day(DATE)  # the first job takes longest
     pipeline.run("workflow", "rerun", str(DATE), "--from", "TransformUsers", "--mark-only")
     pipeline.set("lease", deadline=8)
-    with subprocess.Popen(
-        [BIN / "luigi", "--module", "workflow", "RunDaily", "--date", str(DATE),
-         "--local-scheduler"],
-        cwd=PROJECT, env=environment(pipeline.config_path), stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        while attempts("TransformUsers")[-1].state != "running":
-            assert process.poll() is None
+    with started(pipeline, *day(date=str(DATE))) as command:
+        command.until(lambda: attempts("TransformUsers")[-1].state == "running", "it transforms")
         os.kill(server, signal.SIGSTOP)
         try:
-            _, said = process.communicate(timeout=80)
+            assert command.ends(within=80) == 30
         finally:
             os.kill(server, signal.SIGCONT)
-    assert process.returncode == 30
-    assert "TransformUsers of 2026-11-20 took longer than 8 s ([lease] deadline)" in said
-    assert "Traceback" not in said
+    require_sentence(
+        command.output, "TransformUsers of 2026-11-20 took longer than 8 s ([lease] deadline)"
+    )
     pipeline.set("lease", deadline=600)
     pipeline.day(DATE)

@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 from tests import days
 from tests.conftest import Pipeline
 from tests.days import forget, warehouse
-from tests.exactness.processes import wait_until
+from tests.exactness.processes import until
 from tests.rehearsal import Rehearsal
 from workflow import cli, ledger, verify
 from workflow.errors import DataError, StoreError
@@ -194,7 +194,10 @@ class Dates(RuleBasedStateMachine):
         def attempted() -> list[ledger.Run]:
             return [run for run in ledger.history(date) if run.run_id not in before]
 
-        wait_until(lambda: job in {run.job for run in attempted()} or process.poll() is not None)
+        until(
+            lambda: job in {run.job for run in attempted()} or process.poll() is not None,
+            f"{job} of {date} is attempted",
+        )
         process.kill()
         process.wait()
         # the steps before it were done, and the signal may have come late

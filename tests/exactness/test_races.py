@@ -20,7 +20,7 @@ import pytest
 from tests import days
 from tests.conftest import Pipeline
 from tests.days import attempts, forget, warehouse
-from tests.exactness.processes import PATIENCE, wait_until
+from tests.exactness.processes import PATIENCE, until
 from tests.rehearsal import Rehearsal
 from workflow import sql
 from workflow.tasks import STEPS, ComputeStats, ExtractUsers, LoadUsers, Step, TransformUsers
@@ -144,7 +144,7 @@ class Reader:
     def reads_again(self) -> None:
         """Wait until a whole reading was begun and ended."""
         enough = len(self.seen) + 2
-        wait_until(lambda: len(self.seen) >= enough or self.error)
+        until(lambda: len(self.seen) >= enough or self.error, "the reader reads again")
 
     def _loop(self) -> None:
         try:
@@ -265,7 +265,7 @@ def test_two_loads_of_one_month_neither_lock_each_other_nor_a_reader(
                     for date in both
                 ]  # fmt: skip
                 for holder in holders:
-                    wait_until(lambda: waiting(pipeline) == 2, *processes)
+                    until(lambda: waiting(pipeline) == 2, "both loads wait", *processes)
                     reader.reads_again()
                     holder.rollback()
                 assert [ended(process) for process in processes] == [0, 0]
@@ -342,7 +342,7 @@ def test_a_slow_extraction_never_overtakes_a_newer_one(
 
     source.has("hang,pages=3-")
     slow = Slow(pipeline, tmp_path / "slow.log")
-    wait_until(lambda: source.requests > 2, slow.process)
+    until(lambda: source.requests > 2, "the extraction hangs", slow.process)
     with stopped(slow.process):
         assert running(pipeline, ExtractUsers, slow.process)
         source.has(later)
@@ -360,7 +360,7 @@ def test_a_slow_extraction_never_overtakes_a_newer_one(
 def overtaken_in_transform(pipeline: Pipeline, log: Path) -> Slow | None:
     """A process that was stopped in TransformUsers while another did it; None: it was faster."""
     slow = Slow(pipeline, log)
-    wait_until(lambda: running(pipeline, TransformUsers, slow.process), slow.process)
+    until(lambda: running(pipeline, TransformUsers, slow.process), "it transforms", slow.process)
     with stopped(slow.process):
         caught = running(pipeline, TransformUsers, slow.process)
         if caught:
@@ -398,7 +398,7 @@ def test_a_slow_load_never_overtakes_a_newer_one(pipeline: Pipeline, tmp_path: P
     pipeline.run("workflow", "rerun", str(FIRST), "--from", "LoadUsers", "--mark-only")
     with holding(pipeline, "SELECT 1 FROM users FOR UPDATE") as holder:
         slow = Slow(pipeline, tmp_path / "slow.log")
-        wait_until(lambda: waiting(pipeline), slow.process)
+        until(lambda: waiting(pipeline), "the load waits", slow.process)
         with stopped(slow.process):
             assert running(pipeline, LoadUsers, slow.process)
             slow.lose_the_lease(LoadUsers)

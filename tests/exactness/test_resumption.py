@@ -5,7 +5,7 @@ That a source which refuses is resumed as well is tested in tests/test_day.py.
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,14 +17,6 @@ from tests.rehearsal import Rehearsal
 from workflow import raw_store
 
 KILLED = BY_NAME["extract-page"]
-
-
-@pytest.fixture
-def source(pipeline: Pipeline, request: pytest.FixtureRequest) -> Iterator[Rehearsal]:
-    """A source of this test's own, which counts its requests."""
-    pipeline.set("source", read_timeout=20)
-    with Rehearsal(pipeline, f"resumption-{abs(hash(request.node.nodeid)):x}") as source:
-        yield source
 
 
 def extraction_id(pipeline: Pipeline) -> uuid.UUID:

@@ -16,18 +16,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.conftest import BIN, Pipeline, Stack, running_stack
+from tests.days import forget, states
+from tests.exactness.processes import until
 from tests.exactness.sickness import (
     DATE,
-    TABLES,
     Command,
-    attempts,
     day,
     held_after,
     require_sentence,
     require_whole,
     started,
     undisturbed,
-    until,
     warehouse,
 )
 from tests.rehearsal import Rehearsal
@@ -161,7 +160,7 @@ def test_postgresql_restarted_in_the_middle_of_a_load(
     pipeline.day(DATE)
     require_whole(pipeline, expected)
     once = [("ExtractUsers", "succeeded"), ("TransformUsers", "succeeded")]
-    assert attempts(pipeline)[:2] == once  # the load alone was done again
+    assert states(pipeline)[:2] == once  # the load alone was done again
 
 
 # ---- Cassandra ---------------------------------------------------------------------------
@@ -185,7 +184,7 @@ def test_an_extraction_goes_on_when_cassandra_comes_back(
                 assert command.process.poll() is None, command.output
                 assert warehouse(pipeline)["users"] == []
         assert command.ends() == 0, command.output
-    assert attempts(pipeline) == [(step.__name__, "succeeded") for step in STEPS]
+    assert states(pipeline) == [(step.__name__, "succeeded") for step in STEPS]
     require_whole(pipeline, expected)
 
 
@@ -219,7 +218,7 @@ def test_luigid_killed_in_the_middle_of_a_day(
                     source.has("")
                     status = command.ends()
         until(services.running, "luigid runs again")
-        complete = ("LoadUsers", "succeeded") in attempts(pipeline)
+        complete = ("LoadUsers", "succeeded") in states(pipeline)
         assert (status == 0) == complete, command.output
         if not complete:
             require_sentence(command.output)
@@ -228,4 +227,4 @@ def test_luigid_killed_in_the_middle_of_a_day(
         source.has("")
         pipeline.run(*day(""))
         require_whole(pipeline, expected)
-        pipeline.rows(f"TRUNCATE extraction_metadata, {', '.join(TABLES)}")
+        forget(pipeline)
