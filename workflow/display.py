@@ -9,7 +9,7 @@ from typing import Any
 import luigi.interface
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from workflow import warehouse
 from workflow.ledger import Run
@@ -32,7 +32,8 @@ def line(text: str) -> None:
 
 def plan(dates: Sequence[DatePlan]) -> None:
     """A row per step, and one row for all dates in sequence of which the same is to be said."""
-    table = Table("date", "step", "", "why", title_justify="left")
+    # folded, because an address that ends in … helps nobody
+    table = Table("date", "step", "", Column("why", overflow="fold"))
     for group in _groups(dates):
         first = group[0]
         when = str(first.date) if len(group) == 1 else f"{first.date} to {group[-1].date}"

@@ -108,6 +108,9 @@ def test_other_settings_are_said_and_make_nothing_due(pipeline: Pipeline) -> Non
     assert date["other_settings"] == [
         f"source {pipeline.stack.standin_url} (now http://127.0.0.1:9/api/1.4/)"
     ]
+    long = f"http://127.0.0.1:9/{'long/' * 20}api/1.4/"
+    shown = pipeline.run("workflow", "plan", str(DATE), "--source-url", long).stdout
+    assert long in re.sub(r"[\s│]", "", shown)
 
 
 def test_the_plan_runs_nothing_and_refuses_nonsense(pipeline: Pipeline) -> None:
