@@ -34,6 +34,9 @@ BIN = Path(sys.executable).parent
 #: A database with the schema and no rows, to be cloned.
 TEMPLATE = "template_day"
 
+#: Compiling for the long run would take much of a short-lived JVM's time.
+SHORT_LIVED = "-XX:TieredStopAtLevel=1"
+
 Config = dict[str, dict[str, str]]
 
 
@@ -125,6 +128,8 @@ def stack_config(root: Path) -> Config:
         "core": {"scheduler_port": str(luigid)},
         "source": {"url": f"http://127.0.0.1:{standin}/api/1.4/"},
         "lake": {"url": str(root / "lake")},
+        # how long a test waits for luigid to give up a worker that was killed
+        "scheduler": {"worker_disconnect_delay": "4"},
     }
 
 
@@ -177,7 +182,7 @@ def running_stack(root: Path, *, quiet: bool = False) -> Iterator[Stack]:
         subprocess.run(
             [BIN / "workflow", *arguments],
             cwd=PROJECT,
-            env=environment(path),
+            env=environment(path, JAVA_TOOL_OPTIONS=SHORT_LIVED),
             stdout=subprocess.DEVNULL if quiet else None,
             check=True,
         )

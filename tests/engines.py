@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import Pipeline, free_ports
+from tests.conftest import SHORT_LIVED, Pipeline, free_ports
 from workflow.settings import utc_today
 from workflow.stack import java
 
@@ -24,6 +24,9 @@ START_SECONDS = 90
 #: What Arrow and Spark's dates reach into: without, the server starts, and queries fail.
 #: spark-submit opens these and more (org.apache.spark.launcher.JavaModuleOptions).
 OPENED = ("java.nio", "sun.nio.ch", "sun.util.calendar")
+
+#: Options of a JVM that runs one or two jobs.
+QUICK_JVM = (SHORT_LIVED, "-XX:+UseSerialGC")
 
 #: Makes a Python unable to import the project, even where it is installed.
 WITHOUT_PROJECT = "import sys\nsys.modules['spark_apps'] = sys.modules['workflow'] = None\n"
@@ -57,6 +60,7 @@ def connect_server(folder: Path) -> Iterator[str]:
             [
                 JAVA,
                 "-Xmx1g",
+                *QUICK_JVM,
                 *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED),
                 *(f"-D{key}={value}" for key, value in conf.items()),
                 *("-cp", str(Path(spec.origin).parent / "jars" / "*")),
@@ -107,7 +111,7 @@ def run_days(
         *("--days-back", str((utc_today() - first).days + 1), "--task-limit", "60"),
         *options,
         check=check,
-        env={"JAVA_HOME": str(JAVA.parent.parent)},
+        env={"JAVA_HOME": str(JAVA.parent.parent), "JAVA_TOOL_OPTIONS": " ".join(QUICK_JVM)},
         timeout=400,  # a JVM on a busy machine
     )
 

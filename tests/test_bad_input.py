@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests import days
 from tests.conftest import Pipeline, write_config
 from tests.sentences import Keep
+from workflow.tasks import STEPS, ExtractUsers
 
 DATE = datetime.date(2026, 11, 20)
 TABLES = ("users", "rejected_users", "user_statistics", "extraction_metadata")
@@ -77,6 +79,7 @@ COMMANDS: dict[str, list[str]] = {
 
 @pytest.mark.parametrize("wrong", COMMANDS)
 def test_command_line(pipeline: Pipeline, sentence: Keep, wrong: str) -> None:
+    pipeline.set("core", rpc_retry_wait=0)
     done = pipeline.run(*COMMANDS[wrong], check=None)
     assert done.returncode != 0
     sentence("Command line", wrong, done.stderr)
@@ -130,9 +133,7 @@ def test_a_schema_is_old_or_newer(pipeline: Pipeline, sentence: Keep) -> None:
 def extracted(pipeline: Pipeline) -> tuple[Pipeline, uuid.UUID]:
     """A pipeline whose date is extracted and nothing more."""
     pipeline.set("source", users_per_day=40)
-    pipeline.run(
-        "luigi", "--module", "workflow", "ExtractUsers", "--date", str(DATE), "--local-scheduler"
-    )
+    days.run(DATE, ExtractUsers)
     (run,) = pipeline.rows("SELECT details FROM extraction_metadata")
     return pipeline, uuid.UUID(run.details["extraction_id"])
 
@@ -203,7 +204,7 @@ def test_an_extraction_that_cassandra_no_longer_has(
 )
 def test_a_parquet_run_was_deleted(pipeline: Pipeline, sentence: Keep, job: str, due: str) -> None:
     pipeline.set("source", users_per_day=20)
-    pipeline.day(DATE)
+    days.run(DATE, *STEPS)
     before = contents(pipeline)[:3]
     (run,) = pipeline.rows("SELECT details FROM extraction_metadata WHERE job = %s", job)
     shutil.rmtree(run.details["url"])

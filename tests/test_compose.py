@@ -41,6 +41,7 @@ from tests.conftest import (
     load_config,
     write_config,
 )
+from tests.engines import QUICK_JVM
 from workflow import settings
 from workflow.stack import java, postgresql
 
@@ -459,8 +460,7 @@ def test_a_day_through_the_commands_and_settings_of_the_containers(
         JAVA_HOME=str(java_home),
         PYSPARK_PYTHON=sys.executable,
         SPARK_LOCAL_IP="127.0.0.1",
-        # four short-lived JVMs: compiling for the long run would take most of their time
-        JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        JAVA_TOOL_OPTIONS=" ".join(QUICK_JVM),
         no_proxy="127.0.0.1",
     )
     small = {

@@ -12,7 +12,7 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, N
 from cassandra.policies import WhiteListRoundRobinPolicy
 from rich.console import Console
 
-from tests.conftest import free_ports
+from tests.conftest import SHORT_LIVED, free_ports
 from tests.exactness.processes import until
 from workflow.stack import cassandra
 
@@ -57,7 +57,7 @@ class Nodes:
                 self._processes[node.address] = subprocess.Popen(
                     program.command,
                     cwd=program.directory,
-                    env={**os.environ, **program.environment},
+                    env={**os.environ, **program.environment, "JAVA_TOOL_OPTIONS": SHORT_LIVED},
                     stdout=log,
                     stderr=subprocess.STDOUT,
                 )

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import shutil
 import subprocess
 import time
@@ -13,6 +14,7 @@ from tests import days
 from tests.conftest import BIN, PROJECT, Pipeline, environment
 from tests.days import TABLES, forget
 from tests.exactness.processes import PATIENCE, until
+from workflow.tasks import STEPS
 
 DATE = "2026-11-20"
 Rows = dict[str, list[Any]]
@@ -33,7 +35,7 @@ def undisturbed(pipeline: Pipeline, date: str = DATE) -> Rows:
     source = pipeline.config["source"]
     key = (date, *(source.get(name, "") for name in ("users_per_day", "page_size")))
     if key not in _undisturbed:
-        pipeline.day(date)
+        days.run(datetime.date.fromisoformat(date), *STEPS)
         _undisturbed[key] = warehouse(pipeline)
         forget(pipeline)
         shutil.rmtree(pipeline.config["lake"]["url"])

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests import days
 from tests.conftest import Pipeline, Stack, empty_pipeline, load_config
 from tests.exactness import comparison
 from tests.exactness.comparison import Standing
@@ -23,7 +24,7 @@ from tests.exactness.crash_points import (
     Point,
     Victim,
 )
-from workflow import ledger
+from workflow import ledger, tasks
 
 #: Of every step and of every kind of moment; `--full` takes all points.
 SHORT = (
@@ -49,7 +50,7 @@ def reference(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Referen
             name = f"undisturbed_{point.date:%Y%m%d}_{point.users}"
             with empty_pipeline(stack, name, folder) as whole:
                 comparison.use_source(whole, point.users)
-                whole.day(point.date)
+                days.run(point.date, *tasks.STEPS)
                 known[key] = comparison.standing(whole, point.date)
         return known[key]
 
@@ -85,7 +86,7 @@ def is_done_once(
 def older_generation(pipeline: Pipeline, date: datetime.date) -> None:
     """A whole day of fewer users, none of them spoilt, that is due again."""
     comparison.use_source(pipeline, 60, plan="")
-    pipeline.day(date)
+    days.run(date, *tasks.STEPS)
     ledger.invalidate("ExtractUsers", [date], logic_version=1, reason="a crash is tried")
 
 

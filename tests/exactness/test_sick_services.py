@@ -98,7 +98,7 @@ class Services:
         try:
             yield
         finally:
-            self.supervisor("start", name)
+            self._pipeline.run("workflow", "stack", "up")
 
 
 @pytest.fixture
@@ -143,7 +143,8 @@ def test_postgresql_restarted_in_the_middle_of_a_load(
 ) -> None:
     pipeline.set("source", users_per_day=50_000 if full else 1_000)
     expected = undisturbed(pipeline)
-    for sickness in ("fast shutdown", "killed", "a backend killed"):
+    sicknesses = ("fast shutdown", "killed", "a backend killed")
+    for sickness in sicknesses if full else sicknesses[:2]:
         postmaster = services.settled_pid("postgres")
         with started(pipeline, *day()) as command, load_held(pipeline, command) as backend:
             match sickness:
@@ -169,7 +170,7 @@ def test_postgresql_restarted_in_the_middle_of_a_load(
 def test_an_extraction_goes_on_when_cassandra_comes_back(
     pipeline: Pipeline, services: Services, source: Rehearsal, full: bool
 ) -> None:
-    seconds = 20 if full else 8
+    seconds = 20 if full else 3
     pipeline.set("source", users_per_day=20_000 if full else 800, page_size=500 if full else 20)
     expected = undisturbed(pipeline)
     absences = ((services.frozen, held_after(5)), (services.away, ""))
