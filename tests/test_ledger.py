@@ -2,6 +2,8 @@
 
 import contextlib
 import datetime
+import os
+import socket
 import threading
 import uuid
 
@@ -13,7 +15,7 @@ from tests.days import complete_dates
 from workflow import ledger
 from workflow.errors import DataError, LeaseError, SchemaError, SettingsError, StoreError
 from workflow.ledger import Outcome, Run
-from workflow.postgres import Cursor
+from workflow.postgres import Cursor, connect
 
 DATE = datetime.date(2026, 11, 20)
 VERSIONS = {"ExtractUsers": 1, "TransformUsers": 1, "ComputeStats": 1, "LoadUsers": 1}
@@ -282,3 +284,21 @@ def test_a_missing_passfile(pipeline: Pipeline) -> None:
     pipeline.set("postgres", passfile="nowhere/pgpass")
     with pytest.raises(SettingsError, match=r"passfile = .*nowhere/pgpass does not exist"):
         current()
+
+
+def test_the_holder_s_process_is_named_on_any_machine(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "h" * 64)
+    monkeypatch.setattr(os, "getpid", lambda: 4_194_304)  # Linux has no higher ones
+    with ledger.lease("TransformUsers", DATE):
+        held = ledger.holder("TransformUsers", DATE)
+    assert held
+    assert ", process 4194304, since 20" in held
+
+
+def test_the_server_notices_a_machine_that_is_gone(pipeline: Pipeline) -> None:
+    with connect("a test") as connection, connection.cursor() as cursor:
+        for name, seconds in (("idle", "30"), ("interval", "10"), ("count", "3")):
+            cursor.execute(f"SHOW tcp_keepalives_{name}")
+            assert cursor.fetchone() == (seconds,)

@@ -201,7 +201,8 @@ def status(date: datetime.date | None) -> None:
     settings.check()
     date = date or settings.utc_today()
     _show_day(date)
-    display.attempts(ledger.history(date))
+    history = ledger.history(date)
+    display.attempts(history, ledger.abandoned(history))
     display.next_steps()
 
 
@@ -235,17 +236,21 @@ def plan(ctx: click.Context, arguments: tuple[str, ...], as_json: bool, diff: bo
     with _options(options):
         settings.check()
         planned = _plan(dates)
-        found = difference(dates[0]) if diff else {}
+        shown = None if as_json else display.DIFFERENCES_SHOWN
+        found = difference(dates[0], limit=shown) if diff else {}
     if as_json:
         records = [_record(date) for date in planned]
-        changes = {table: [row._asdict() for row in rows] for table, rows in found.items()}
+        changes = {
+            table: [{"key": row.key, "old": row.old, "new": row.new} for row in changes.rows]
+            for table, changes in found.items()
+        }
         document = {"dates": records, "differences": changes} if diff else {"dates": records}
         click.echo(json.dumps(document, default=str, ensure_ascii=False, indent=2))
     else:
         display.plan(planned)
         if diff:
             display.differences(dates[0], found)
-    ctx.exit(int(any(date.due for date in planned) or any(found.values())))
+    ctx.exit(int(any(date.due for date in planned) or any(one.total for one in found.values())))
 
 
 def _record(date: DatePlan) -> dict[str, object]:

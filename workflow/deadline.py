@@ -48,23 +48,16 @@ def after(seconds: float, sentence: str) -> Iterator[None]:
             _passed = DeadlineError(f"{sentence}; nothing was published. {_REMEDY}")
             raise _passed
 
-    def end() -> None:
-        log.critical("Error: %s, and does not let itself be stopped. %s", sentence, _REMEDY)
-        os._exit(ENDED)
-
-    last_resort = threading.Timer(seconds + GRACE, end)
-    last_resort.daemon = True
     before = signal.signal(signal.SIGALRM, alarm)
     signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
-    last_resort.start()
     try:
-        try:
-            yield
-        finally:
-            inside = False  # before anything else: an alarm that rings here is too late
-            last_resort.cancel()
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+        with or_end(seconds + GRACE, sentence):
+            try:
+                yield
+            finally:
+                inside = False  # before anything else: an alarm that rings here is too late
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, before)
     except Exception as exc:
         error = behind(exc)
         if error is exc:
@@ -72,6 +65,23 @@ def after(seconds: float, sentence: str) -> Iterator[None]:
         raise error from exc
     finally:
         _passed = None
+
+
+@contextlib.contextmanager
+def or_end(seconds: float, sentence: str) -> Iterator[None]:
+    """End the whole process when the block takes longer than `seconds`, whatever it waits for."""
+
+    def end() -> None:
+        log.critical("Error: %s, and does not let itself be stopped. %s", sentence, _REMEDY)
+        os._exit(ENDED)
+
+    last_resort = threading.Timer(seconds, end)
+    last_resort.daemon = True
+    last_resort.start()
+    try:
+        yield
+    finally:
+        last_resort.cancel()
 
 
 def behind(error: BaseException) -> BaseException:

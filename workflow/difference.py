@@ -3,16 +3,16 @@
 import contextlib
 import datetime
 import uuid
-from typing import Any
 
 from workflow import deadline, lake, ledger, settings, spark_jobs, warehouse
-from workflow.errors import DataError, StoreError
+from workflow.errors import DataError, DeadlineError, StoreError
 from workflow.tasks import rows_of_day
+from workflow.warehouse import Changes
 
-JOB = "PlanDiff"  # names the lease; nothing of it stands in the ledger
+JOB = lake.DIFFERENCE  # names the lease; nothing of it stands in the ledger
 
 
-def difference(date: datetime.date) -> dict[str, list[Any]]:
+def difference(date: datetime.date, *, limit: int | None = None) -> dict[str, Changes]:
     """Transform a date's raw documents by this code, and hold the rows against PostgreSQL's.
 
     Returns what `warehouse.differences` returns. The rows lie in the lake's scratch meanwhile.
@@ -27,16 +27,24 @@ def difference(date: datetime.date) -> dict[str, list[Any]]:
         raise DataError(
             f"{date} was never extracted, so there is nothing to compare; `workflow run {date}`."
         )
-    extract = succeeded[-1]
+    try:
+        return _difference(date, succeeded[-1], limit)
+    except DeadlineError:
+        spark_jobs.abandon_session()  # or the process waits for it at exit
+        raise
+
+
+def _difference(date: datetime.date, extract: ledger.Run, limit: int | None) -> dict[str, Changes]:
     seconds = settings.lease().deadline
     with (
         ledger.lease(JOB, date),
         deadline.after(seconds, f"The difference took longer than {seconds:g} s"),
         contextlib.ExitStack() as stack,
     ):
-        with contextlib.suppress(StoreError):  # the job of a client that was killed may go on
-            lake.remove(lake.scratch_url(date))
-        scratch = f"{lake.scratch_url(date)}/run_id={uuid.uuid4()}"
+        for left in lake.run_ids(JOB, date):
+            with contextlib.suppress(StoreError):  # the job of a client that was killed may go on
+                lake.remove(lake.run_url(JOB, date, left))
+        scratch = lake.run_url(JOB, date, uuid.uuid4())
         stack.callback(lake.remove, scratch)
         spark_jobs.transform(
             date,
@@ -47,4 +55,4 @@ def difference(date: datetime.date) -> dict[str, list[Any]]:
         spark_jobs.compute_statistics(f"{scratch}/users", output=f"{scratch}/statistics")
         users = lake.ParquetRun(f"{scratch}/users", job="TransformUsers", date=date)
         statistics = lake.ParquetRun(f"{scratch}/statistics", job="ComputeStats", date=date)
-        return warehouse.differences(date, rows_of_day(users, statistics))
+        return warehouse.differences(date, rows_of_day(users, statistics), limit=limit)

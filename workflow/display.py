@@ -3,7 +3,8 @@
 import datetime
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import luigi.interface
@@ -15,8 +16,9 @@ from workflow import warehouse
 from workflow.ledger import Run
 from workflow.plan import DatePlan, StepPlan
 from workflow.trace import Trace
+from workflow.warehouse import Changes
 
-out = Console(highlight=False)
+out = Console(highlight=False, emoji=False)
 
 #: Rows of a table that a person is shown of what would change.
 DIFFERENCES_SHOWN = 10
@@ -77,18 +79,16 @@ def _since(group: Sequence[DatePlan]) -> str:
 # ---- differences -------------------------------------------------------------------------
 
 
-def differences(date: datetime.date, found: Mapping[str, Sequence[Any]]) -> None:
+def differences(date: datetime.date, found: Mapping[str, Changes]) -> None:
     """What the current rules would change on a date, the first rows of each table in full."""
-    for table, rows in found.items():
-        added = sum(row.old is None for row in rows)
-        removed = sum(row.new is None for row in rows)
-        changed = len(rows) - added - removed
-        line(f"{table}: {added:,} new, {removed:,} gone, {changed:,} changed")
-        for row in rows[:DIFFERENCES_SHOWN]:
+    for table, changes in found.items():
+        changed = changes.total - changes.new - changes.gone
+        line(f"{table}: {changes.new:,} new, {changes.gone:,} gone, {changed:,} changed")
+        for row in changes.rows:
             line(f"    {row.key}  {_difference(row.old, row.new)}")
-        if len(rows) > DIFFERENCES_SHOWN:
-            line(f"    … and {len(rows) - DIFFERENCES_SHOWN:,} more; --json shows all")
-    if not any(found.values()):
+        if changes.total > len(changes.rows):
+            line(f"    … and {changes.total - len(changes.rows):,} more; --json shows all")
+    if not any(changes.total for changes in found.values()):
         line(f"The current rules give {date} exactly the rows that it has.")
 
 
@@ -177,8 +177,11 @@ def _origin(extract: Run | None, transform: Run | None) -> None:
         line(f"engine  {transform.details['engine']} {transform.details['version']}")
 
 
-def attempts(history: Sequence[Run]) -> None:
-    """Every row of a date in the ledger, oldest first: when, how many, by whom, read, error."""
+def attempts(history: Sequence[Run], abandoned: Collection[uuid.UUID]) -> None:
+    """Every row of a date in the ledger, oldest first: when, how many, by whom, read, error.
+
+    `abandoned` are those marked running that nobody works on any more.
+    """
     if history:
         line("attempts (times in UTC)")
     for run in history:
@@ -188,8 +191,9 @@ def attempts(history: Sequence[Run]) -> None:
             if run.state == "succeeded"
             else ""
         )
+        state = "interrupted" if run.run_id in abandoned else run.state
         line(
-            f"{run.seq:>6} {_short(run.run_id)} {run.job:<14} {run.state:<11} "
+            f"{run.seq:>6} {_short(run.run_id)} {run.job:<14} {state:<11} "
             f"{run.started_at:%Y-%m-%d %H:%M:%S} {took:>9}  {counts}"
         )
         read = f"read {', '.join(map(_short, run.inputs))}, " if run.inputs else ""

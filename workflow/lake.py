@@ -6,6 +6,7 @@ is a folder or any URL that both Spark and pyarrow understand.
 
 import contextlib
 import datetime
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,20 +18,24 @@ import pyarrow.parquet
 from workflow.errors import StoreError
 from workflow.settings import lake
 
-#: The folder of each step that writes Parquet.
-FOLDERS = {"TransformUsers": "transform_users", "ComputeStats": "compute_stats"}
+#: Whose rows are never published: `workflow plan --diff`, see workflow/difference.py.
+DIFFERENCE = "PlanDiff"
+
+#: The folder of everybody who writes Parquet.
+FOLDERS = {
+    "TransformUsers": "transform_users",
+    "ComputeStats": "compute_stats",
+    DIFFERENCE: "scratch",
+}
+
+_RUN = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 BATCH_ROWS = 16_384  # about 4 MB of users
 
 
 def run_url(job: str, date: datetime.date, run_id: uuid.UUID) -> str:
-    """Where a run of a step of FOLDERS lies, as Spark wants it: an absolute path or a URL."""
+    """Where a run of a job of FOLDERS lies, as Spark wants it: an absolute path or a URL."""
     return f"{root()}/{FOLDERS[job]}/partition_date={date}/run_id={run_id}"
-
-
-def scratch_url(date: datetime.date) -> str:
-    """Where rows of a date may lie that are never published, each time in a folder of its own."""
-    return f"{root()}/scratch/partition_date={date}"
 
 
 def root() -> str:
@@ -40,15 +45,17 @@ def root() -> str:
 
 
 def run_ids(job: str, date: datetime.date) -> set[uuid.UUID]:
-    """The runs of a step and date that lie in the lake, published or not. Raises StoreError."""
+    """The runs of a job and date that lie in the lake, published or not. Raises StoreError.
+
+    What is not named like a run, a copy or the marker of a storage client, is none.
+    """
     fs, path = _open(run_url(job, date, uuid.UUID(int=0)).rsplit("/", 1)[0])
     selector = pyarrow.fs.FileSelector(path, allow_not_found=True)
     try:
         names = [info.base_name for info in fs.get_file_info(selector)]
     except OSError as exc:
         raise StoreError(f"The lake {path} cannot be read ({exc}); check [lake] url.") from exc
-    prefix = "run_id="
-    return {uuid.UUID(name.removeprefix(prefix)) for name in names if name.startswith(prefix)}
+    return {uuid.UUID(found[1]) for name in names if (found := _RUN.fullmatch(name))}
 
 
 def remove(url: str) -> None:

@@ -168,6 +168,21 @@ def holder(job: str, date: datetime.date) -> str | None:
         return _holders(cursor, [job], date, date).get((date, job))
 
 
+def abandoned(runs: Sequence[Run]) -> set[uuid.UUID]:
+    """Those of a date's attempts that are marked `running` and whose process is gone.
+
+    The next holder of their lease marks them as interrupted.
+    """
+    unheld = {
+        run.run_id: run.partition_date
+        for run in runs
+        if run.state == "running" and not holder(run.job, run.partition_date)
+    }
+    # or it has just ended
+    again = [run for date in set(unheld.values()) for run in history(date)]
+    return {run.run_id for run in again if run.state == "running" and run.run_id in unheld}
+
+
 _EPOCH = datetime.date(2000, 1, 1)
 
 
@@ -223,16 +238,20 @@ def _requester() -> dict[str, object]:
 @contextlib.contextmanager
 def _kept(connection: Connection) -> Iterator[Cursor]:
     """A transaction on the lease's connection. Raises LeaseError when that was lost."""
+    outcome = "so nothing was published. Run the date again when PostgreSQL is back"
     try:
         with transaction(connection) as cursor:
             yield cursor
+            outcome = (
+                "and the answer to the commit with it. Run the date again when PostgreSQL is back: "
+                "it goes on from what was published"
+            )
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:
         if not connection.closed:
             raise
         reason = first_line(innermost(exc))  # not that of the rollback that then failed, too
         raise LeaseError(
-            f"The connection that holds the lease was lost ({reason}), so nothing was published. "
-            "Run the date again when PostgreSQL is back."
+            f"The connection that holds the lease was lost ({reason}), {outcome}."
         ) from exc
 
 
@@ -265,34 +284,48 @@ class Attempt:
 
         Raises DataError when rows are missing or an input was replaced meanwhile, LeaseError
         when the lease was lost, and whatever the function raises; nothing is published then.
+        A commit whose answer was lost with the connection counts when PostgreSQL says so.
         """
-        with _kept(self._connection) as cursor:
-            done = outcome(cursor) if callable(outcome) else outcome
-            if done.rows_in != done.rows_out + done.rows_rejected:
-                raise DataError(
-                    f"{done.rows_in:,} rows came in, but {done.rows_out:,} went out and "
-                    f"{done.rows_rejected:,} were rejected; nothing was published. Run the "
-                    "date again; if this stays, `workflow verify` names the broken store."
-                )
-            self._require_current_inputs(cursor, versions)
-            cursor.execute(
-                _SQL.succeed,
-                {
-                    "run_id": self.run_id,
-                    "rows_in": done.rows_in,
-                    "rows_out": done.rows_out,
-                    "rows_rejected": done.rows_rejected,
-                    "bytes": done.bytes,
-                    "details": Json(done.details),
-                },
-            )
-            if cursor.rowcount != 1:
-                raise LeaseError(
-                    "Another process took this step over while we worked, and our attempt "
-                    "is marked as interrupted; nothing was published. Run it again."
-                )
+        try:
+            with _kept(self._connection) as cursor:
+                done = outcome(cursor) if callable(outcome) else outcome
+                self._succeed(cursor, versions, done)
+        except LeaseError:
+            if not self._is_committed():
+                raise
         self.published = True
         return done
+
+    def _succeed(self, cursor: Cursor, versions: Versions, done: Outcome) -> None:
+        if done.rows_in != done.rows_out + done.rows_rejected:
+            raise DataError(
+                f"{done.rows_in:,} rows came in, but {done.rows_out:,} went out and "
+                f"{done.rows_rejected:,} were rejected; nothing was published. Run the "
+                "date again; if this stays, `workflow verify` names the broken store."
+            )
+        self._require_current_inputs(cursor, versions)
+        cursor.execute(
+            _SQL.succeed,
+            {
+                "run_id": self.run_id,
+                "rows_in": done.rows_in,
+                "rows_out": done.rows_out,
+                "rows_rejected": done.rows_rejected,
+                "bytes": done.bytes,
+                "details": Json(done.details),
+            },
+        )
+        if cursor.rowcount != 1:
+            raise LeaseError(
+                "Another process took this step over while we worked, and our attempt "
+                "is marked as interrupted; nothing was published. Run it again."
+            )
+
+    def _is_committed(self) -> bool:
+        """Whether the row says that it succeeded, as far as PostgreSQL can be asked."""
+        with contextlib.suppress(WorkflowError):
+            return bool(fetch_once(_SQL.is_committed, run_id=self.run_id))
+        return False
 
     def _require_current_inputs(self, cursor: Cursor, versions: Versions) -> None:
         if not self.inputs:
@@ -396,7 +429,8 @@ def lease(job: str, date: datetime.date) -> Iterator[Lease]:
     database is not of this version; StoreError.
     """
     wait = lease_settings().wait
-    name = f"{job} {date} on {socket.gethostname()[:24]}, process {os.getpid()}"
+    # the server cuts names at 63 bytes: the number of the process must not be cut
+    name = f"{job} {date} on {socket.gethostname()[:17]}, process {os.getpid()}"
     with connect(name) as connection:
         key = {"job": job, "date": date}
         with transaction(connection) as cursor:

@@ -22,6 +22,11 @@ Cursor = psycopg2.extensions.cursor
 
 psycopg2.extras.register_uuid()
 
+#: By the system's default the server keeps the locks of a machine that is gone for two hours.
+_SERVER_KEEPALIVES = (
+    "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+)
+
 
 def address() -> str:
     """`host:port/dbname`, for messages."""
@@ -95,7 +100,7 @@ def connect(purpose: str) -> Iterator[Connection]:
             connect_timeout=10,
             application_name=purpose[:63],
             options="-c timezone=UTC -c datestyle=ISO "
-            f"-c statement_timeout={int(cfg.statement_timeout * 1000)}",
+            f"-c statement_timeout={int(cfg.statement_timeout * 1000)} {_SERVER_KEEPALIVES}",
             keepalives_idle=30,
             keepalives_interval=10,
             keepalives_count=3,
@@ -104,7 +109,8 @@ def connect(purpose: str) -> Iterator[Connection]:
         )
         try:
             yield connection
-            connection.commit()
+            if not connection.closed:  # lost, and the block knows how to do without
+                connection.commit()
         finally:
             connection.close()
 

@@ -158,14 +158,22 @@ def _warehouse_problems(date: datetime.date, run: Run | None, held: dict[str, ob
 
 
 def _leftovers(session: Session, date: datetime.date, history: list[Run]) -> Iterator[str]:
-    """What attempts left behind that ended in vain; the step's next attempt uses or sweeps it."""
-    published = {run.run_id for run in history if run.state in ("succeeded", "running")}
+    """What attempts left behind that ended in vain; the step's next attempt uses or sweeps it.
+
+    So does the next `workflow plan --diff` with what one of them left that was killed.
+    """
+    abandoned = ledger.abandoned(history)
+    ended = {run.run_id for run in history if run.ended_in_vain} | abandoned
+    used_runs = {run.run_id for run in history} - ended
     for job in lake.FOLDERS:
-        for run_id in sorted(lake.run_ids(job, date) - published):
+        left = lake.run_ids(job, date) - used_runs
+        if job == lake.DIFFERENCE and left and ledger.holder(job, date):
+            continue  # it is at work
+        for run_id in sorted(left):
             yield f"{job}: the Parquet run {run_id} was not finished."
     extractions = [run for run in history if run.job == "ExtractUsers" and run.details]
-    used = {run.details["extraction_id"] for run in extractions if not run.ended_in_vain}
-    unfinished = {run.details["extraction_id"] for run in extractions if run.ended_in_vain}
+    used = {run.details["extraction_id"] for run in extractions if run.run_id not in ended}
+    unfinished = {run.details["extraction_id"] for run in extractions if run.run_id in ended}
     for extraction_id in sorted(unfinished - used):
         pages = raw_store.RawStore(session, date, uuid.UUID(extraction_id)).pages()
         if pages:

@@ -1,6 +1,7 @@
 """The warehouse: users, rejected users and statistics of a date in PostgreSQL."""
 
 import csv
+import dataclasses
 import datetime
 import io
 import json
@@ -64,25 +65,48 @@ def replace_day(
     return dict(fetch(cursor, _SQL.fingerprint, {"date": date})[0]._asdict())
 
 
-def differences(date: datetime.date, rows: DayRows) -> dict[str, list[Any]]:
-    """What `replace_day` would change, by table. Changes nothing.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What would change in a table: how many rows, and the first of them.
 
-    Each difference has a `key` (user_id, position, or dimension and member), and the row `old`
-    and `new` as a dictionary, None where there is none.
+    Each row has a `key` (user_id, position, or dimension and member), and what is there `old`
+    and `new` as a dictionary, None where there is nothing.
     """
-    with connect("workflow differences") as connection, transaction(connection) as cursor:
-        cursor.execute(_SQL.create_new_tables)
-        _copy_day(cursor, date, rows, prefix="new_")
-        found = {
-            table: fetch(cursor, statement, {"date": date})
-            for table, statement in (
-                ("users", _SQL.different_users),
-                ("rejected_users", _SQL.different_rejected_users),
-                ("user_statistics", _SQL.different_user_statistics),
-            )
-        }
-        connection.rollback()
+
+    total: int
+    new: int
+    gone: int
+    rows: list[Any]
+
+
+def differences(date: datetime.date, rows: DayRows, *, limit: int | None) -> dict[str, Changes]:
+    """What `replace_day` would change, by table, with at most `limit` rows of each or all.
+
+    Changes nothing. The three tables are looked at in one moment.
+    """
+    with connect("workflow differences") as connection:
+        connection.set_session(isolation_level="REPEATABLE READ")
+        with transaction(connection) as cursor:
+            cursor.execute(_SQL.create_new_tables)
+            _copy_day(cursor, date, rows, prefix="new_")
+            found = {
+                table: _changes(fetch(cursor, statement, {"date": date, "limit": limit}))
+                for table, statement in (
+                    ("users", _SQL.different_users),
+                    ("rejected_users", _SQL.different_rejected_users),
+                    ("user_statistics", _SQL.different_user_statistics),
+                )
+            }
+            connection.rollback()
     return found
+
+
+def _changes(rows: list[Any]) -> Changes:
+    """Each row carries the counts of all."""
+    if not rows:
+        return Changes(total=0, new=0, gone=0, rows=[])
+    first = rows[0]
+    return Changes(total=first.total, new=first.total_new, gone=first.total_gone, rows=rows)
 
 
 def where_is(date: datetime.date, user_id: uuid.UUID) -> list[Any]:

@@ -36,14 +36,22 @@ class PatientWorker(Worker):
         return bool(super().add(task, *options))
 
     def run(self) -> bool:
-        """Run what there is to run; False when a task failed or was waited for in vain."""
+        """Run what there is to run; False when a task failed or was waited for in vain.
+
+        What failed does not keep it from waiting for other dates.
+        """
         rescheduled = 0
-        while super().run() and not self._stop_requesting_work:
+        while True:
+            super().run()
+            if self._stop_requesting_work:
+                return bool(self.run_succeeded)
             elsewhere = self._run_elsewhere()
             if elsewhere:
                 if not self._wait_for(elsewhere):
                     return False
                 rescheduled = 0
+            elif not self.run_succeeded:
+                return False
             elif self._is_done():
                 self._add_task_history = self._forget_others()
                 return True
@@ -52,7 +60,6 @@ class PatientWorker(Worker):
             else:
                 rescheduled += 1
                 self._reschedule()
-        return bool(self.run_succeeded)
 
     def _run_elsewhere(self) -> dict[str, dict[str, Any]]:
         """Our tasks that other workers run now, by id, as luigid describes them."""

@@ -10,10 +10,12 @@ from typing import Any
 import psutil
 import pytest
 
+from tests import days
 from tests.conftest import Pipeline
 from tests.exactness.sickness import day, require_sentence, started
 from workflow import lake, ledger, raw_store
 from workflow.randomuser import Extraction, Page
+from workflow.tasks import STEPS
 
 DATE = datetime.date(2026, 11, 20)
 LATER = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
@@ -41,6 +43,10 @@ def test_a_half_written_parquet_run_is_swept_by_the_next_attempt(pipeline: Pipel
     assert lake.run_ids("TransformUsers", DATE) == {failed.run_id}
     said = pipeline.run("workflow", "verify").stdout
     assert f"left over: TransformUsers: the Parquet run {failed.run_id} was not finished" in said
+    # the same of one whose process is gone
+    pipeline.rows("UPDATE extraction_metadata SET state = 'running', finished_at = NULL "
+                  "WHERE state = 'failed'")  # fmt: skip
+    assert pipeline.run("workflow", "verify").stdout == said
 
     done = pipeline.day(DATE, "--rules-rejected-percent-max", "100")
     assert f"Swept what the attempt {failed.run_id} left in the lake" in done.stderr
@@ -49,9 +55,35 @@ def test_a_half_written_parquet_run_is_swept_by_the_next_attempt(pipeline: Pipel
     assert "left over" not in pipeline.run("workflow", "verify").stdout
 
 
+def test_what_is_no_run_is_left_alone(pipeline: Pipeline) -> None:
+    folder = Path(lake.run_url("TransformUsers", DATE, uuid.uuid4())).parent
+    folder.mkdir(parents=True)
+    others = {folder / f"run_id={uuid.uuid4()}{end}" for end in ("_$folder$", ".bak")}
+    for other in others:
+        other.touch()
+    pipeline.set("source", users_per_day=20)
+    days.run(DATE, *STEPS)
+    assert others < set(folder.iterdir())
+    assert "left over" not in pipeline.run("workflow", "verify").stdout
+
+
+def test_what_a_killed_diff_left_is_named_until_the_next_one(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=20)
+    days.run(DATE, *STEPS)
+    left = Path(lake.run_url(lake.DIFFERENCE, DATE, uuid.uuid4()))
+    left.mkdir(parents=True)
+    with ledger.lease(lake.DIFFERENCE, DATE):  # one that is at work
+        assert "left over" not in pipeline.run("workflow", "verify").stdout
+    assert f"left over: PlanDiff: the Parquet run {left.name[7:]}" in (
+        pipeline.run("workflow", "verify").stdout
+    )
+    pipeline.run("workflow", "plan", str(DATE), "--diff")
+    assert "left over" not in pipeline.run("workflow", "verify").stdout
+
+
 def test_published_runs_that_were_superseded_stay(pipeline: Pipeline, cassandra: Any) -> None:
     pipeline.set("source", users_per_day=20)
-    pipeline.day(DATE)
+    days.run(DATE, *STEPS)
     before = extraction_ids(cassandra)
     pipeline.run("workflow", "rerun", str(DATE), "--from", "ExtractUsers", "--local-scheduler")
     assert len(lake.run_ids("TransformUsers", DATE)) == 2
@@ -156,18 +188,16 @@ def test_a_deadline_ends_a_step_whose_spark_server_hangs(
     port = int(spark_connect.rpartition(":")[2])
     (server,) = {c.pid for c in psutil.net_connections("tcp") if c.laddr[1:] == (port,) and c.pid
                  and c.status == psutil.CONN_LISTEN}  # fmt: skip
-    pipeline.day(DATE)  # the first job takes longest
-    pipeline.run("workflow", "rerun", str(DATE), "--from", "TransformUsers", "--mark-only")
-    pipeline.set("lease", deadline=8)
+    pipeline.set("lease", deadline=5)
     with started(pipeline, *day(date=str(DATE))) as command:
-        command.until(lambda: attempts("TransformUsers")[-1].state == "running", "it transforms")
+        command.until(lambda: attempts("TransformUsers"), "it transforms")
         os.kill(server, signal.SIGSTOP)
         try:
             assert command.ends(within=80) == 30
         finally:
             os.kill(server, signal.SIGCONT)
     require_sentence(
-        command.output, "TransformUsers of 2026-11-20 took longer than 8 s ([lease] deadline)"
+        command.output, "TransformUsers of 2026-11-20 took longer than 5 s ([lease] deadline)"
     )
     pipeline.set("lease", deadline=600)
     pipeline.day(DATE)

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests import days
 from tests.conftest import Pipeline
-from tests.test_day import STEPS, everything
-from workflow import ledger
+from tests.test_day import everything
+from workflow import display, ledger
 from workflow.ledger import Outcome
+from workflow.tasks import STEPS
 from workflow.trace import MASK, masked
 
 DATE = datetime.date(2026, 11, 20)
@@ -44,7 +46,7 @@ def test_a_range_from_nothing_to_done(pipeline: Pipeline) -> None:
     assert fresh.count("never ran") == 4
     assert "3 of 3 dates due" in fresh
     before = everything(pipeline)
-    pipeline.day(DATE)
+    days.run(DATE, *STEPS)
     assert [date["due"] for date in plan(pipeline, "2026-11-18", "2026-11-20")] == [
         True,
         True,
@@ -58,7 +60,7 @@ def test_a_range_from_nothing_to_done(pipeline: Pipeline) -> None:
 
 def test_a_step_that_was_marked_and_what_follows_it(pipeline: Pipeline) -> None:
     pipeline.set("source", users_per_day=20)
-    pipeline.day(DATE)
+    days.run(DATE, *STEPS)
     pipeline.run(
         "workflow", "rerun", str(DATE), "--from", "TransformUsers", "--mark-only",
         "--reason", "a new rule",
@@ -74,7 +76,7 @@ def test_a_step_that_was_marked_and_what_follows_it(pipeline: Pipeline) -> None:
 
 def test_a_new_logic_version(pipeline: Pipeline) -> None:
     pipeline.set("source", users_per_day=20)
-    pipeline.day(DATE)
+    days.run(DATE, *STEPS)
     pipeline.rows("UPDATE extraction_metadata SET logic_version = 0 WHERE job = 'ComputeStats'")
     assert reasons(pipeline) == ["done", "done", "logic_changed", "input_due"]
     assert why(pipeline, "ComputeStats") == "logic changed: version 0, now 1"
@@ -96,11 +98,14 @@ def test_a_failure_an_interruption_and_a_run_that_goes_on(pipeline: Pipeline) ->
     pipeline.rows("UPDATE extraction_metadata SET state = 'running', finished_at = NULL "
                   "WHERE state = 'succeeded'")  # fmt: skip
     assert reasons(pipeline)[0] == "interrupted"  # nobody holds its lease
+    shown = pipeline.run("workflow", "status", str(DATE)).stdout
+    assert "ExtractUsers   interrupted" in shown
+    assert "running" not in shown
 
 
 def test_other_settings_are_said_and_make_nothing_due(pipeline: Pipeline) -> None:
     pipeline.set("source", users_per_day=20)
-    pipeline.day(DATE)
+    days.run(DATE, *STEPS)
     (date,) = plan(pipeline, str(DATE), "--source-users-per-day", "30")
     assert not date["due"]
     assert date["other_settings"] == ["users per day 20 (now 30)"]
@@ -132,7 +137,7 @@ def test_diff_shows_what_this_code_would_change_and_publishes_nothing(pipeline: 
         "source", users_per_day=50,
         url=pipeline.stack.standin_url.replace("/api/", "/faults/diff/missing=email,users=2/api/"),
     )  # fmt: skip
-    pipeline.day(DATE)
+    days.run(DATE, *STEPS)
     same = pipeline.run("workflow", "plan", str(DATE), "--diff").stdout
     assert "gives 2026-11-20 exactly" in same or "exactly the rows that it has" in same
 
@@ -153,17 +158,21 @@ def test_diff_shows_what_this_code_would_change_and_publishes_nothing(pipeline: 
         pipeline.run("workflow", "plan", str(DATE), "--diff", "--json", check=1).stdout
     )["differences"]
     assert [len(rows) for rows in found.values()] == [2, 1, 1]
+    pipeline.rows("UPDATE users SET city = 'Atlantis'")
+    many = pipeline.run("workflow", "plan", str(DATE), "--diff", check=1).stdout
+    assert "users: 1 new, 0 gone, 48 changed" in many
+    assert "and 39 more; --json shows all" in many
 
 
 def test_trace_leads_from_a_person_to_the_document(pipeline: Pipeline) -> None:
     pipeline.set("source", users_per_day=50, page_size=20)
-    pipeline.day(DATE)
+    days.run(DATE, *STEPS)
     (user,) = pipeline.rows("SELECT * FROM users WHERE position = 47")
     shown = pipeline.run("workflow", "trace", str(DATE), str(user.user_id)).stdout
     assert "users, position 47 of 2026-11-20" in shown
     assert user.first_name in shown
     assert [line.split()[1] for line in shown.splitlines() if line.startswith("← ")] == [
-        *reversed(STEPS), "Cassandra,", "GET",
+        *(step.__name__ for step in reversed(STEPS)), "Cassandra,", "GET",
     ]  # fmt: skip
     assert "results=10&seed=batch-20261120-users&page=3&format=json" in shown
     assert f'"email": "{user.email}"' in shown
@@ -177,7 +186,7 @@ def test_trace_leads_from_a_person_to_the_document(pipeline: Pipeline) -> None:
 def test_trace_of_what_is_not_there(pipeline: Pipeline) -> None:
     assert "was never loaded" in pipeline.run("workflow", "trace", str(DATE), check=1).stderr
     pipeline.set("source", users_per_day=20)
-    pipeline.day(DATE)
+    days.run(DATE, *STEPS)
     done = pipeline.run("workflow", "trace", str(DATE), str(uuid.uuid4()), check=1)
     assert "has no user" in done.stderr
 
@@ -218,12 +227,18 @@ def test_other_locks_of_the_database_do_no_harm(pipeline: Pipeline) -> None:
         assert reasons(pipeline) == ["never_ran"] * 4
 
 
+def test_a_line_is_printed_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    text = f"Cassandra 2001:db8:a:b::1:9042 [bold] {'x' * 200}"
+    display.line(text)
+    assert capsys.readouterr().out == f"{text}\n"
+
+
 def test_status_shows_every_attempt(pipeline: Pipeline) -> None:
     pipeline.set("source", users_per_day=20)
     pipeline.day(
         DATE, "--source-url", "http://127.0.0.1:9/api/1.4/", "--source-deadline", "1", check=None
     )
-    pipeline.day(DATE)
+    days.run(DATE, *STEPS)
     shown = pipeline.run("workflow", "status", str(DATE)).stdout
     assert len(re.findall(r"^ +\d+ [0-9a-f]{8} \w+ +(failed|succeeded) ", shown, re.MULTILINE)) == 5
     assert "did not give page 1" in shown

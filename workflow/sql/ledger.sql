@@ -81,6 +81,9 @@ SET state = 'succeeded', finished_at = clock_timestamp(),
 WHERE run_id = %(run_id)s AND state = 'running'
 RETURNING seq;
 
+-- name: is_committed
+SELECT run_id FROM extraction_metadata WHERE run_id = %(run_id)s AND state = 'succeeded';
+
 -- name: end_without_success
 UPDATE extraction_metadata
 SET state = %(state)s, finished_at = clock_timestamp(), error = %(error)s
