@@ -299,6 +299,9 @@ def test_the_holder_s_process_is_named_on_any_machine(
 
 def test_the_server_notices_a_machine_that_is_gone(pipeline: Pipeline) -> None:
     with connect("a test") as connection, connection.cursor() as cursor:
-        for name, seconds in (("idle", "30"), ("interval", "10"), ("count", "3")):
-            cursor.execute(f"SHOW tcp_keepalives_{name}")
-            assert cursor.fetchone() == (seconds,)
+        for name, value in (
+            ("keepalives_idle", "30"), ("keepalives_interval", "10"), ("keepalives_count", "3"),
+            ("user_timeout", "60000"),
+        ):  # fmt: skip
+            cursor.execute(f"SHOW tcp_{name}")
+            assert cursor.fetchone() == (value,)

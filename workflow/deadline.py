@@ -51,7 +51,8 @@ def after(seconds: float, sentence: str) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, alarm)
     signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
     try:
-        with or_end(seconds + GRACE, sentence):
+        stubborn = f"{sentence}, and does not let itself be stopped. {_REMEDY}"
+        with or_end(seconds + GRACE, stubborn):
             try:
                 yield
             finally:
@@ -72,7 +73,7 @@ def or_end(seconds: float, sentence: str) -> Iterator[None]:
     """End the whole process when the block takes longer than `seconds`, whatever it waits for."""
 
     def end() -> None:
-        log.critical("Error: %s, and does not let itself be stopped. %s", sentence, _REMEDY)
+        log.critical("Error: %s", sentence)
         os._exit(ENDED)
 
     last_resort = threading.Timer(seconds, end)

@@ -29,8 +29,8 @@ def difference(date: datetime.date, *, limit: int | None = None) -> dict[str, Ch
         )
     try:
         return _difference(date, succeeded[-1], limit)
-    except DeadlineError:
-        spark_jobs.abandon_session()  # or the process waits for it at exit
+    except DeadlineError as exc:
+        spark_jobs.abandon_session(exc)  # or the process waits for it at exit
         raise
 
 

@@ -324,7 +324,8 @@ class Attempt:
     def _is_committed(self) -> bool:
         """Whether the row says that it succeeded, as far as PostgreSQL can be asked."""
         with contextlib.suppress(WorkflowError):
-            return bool(fetch_once(_SQL.is_committed, run_id=self.run_id))
+            rows = fetch_once(_SQL.state_after_commit, run_id=self.run_id)
+            return [row.state for row in rows] == ["succeeded"]
         return False
 
     def _require_current_inputs(self, cursor: Cursor, versions: Versions) -> None:

@@ -22,9 +22,11 @@ Cursor = psycopg2.extensions.cursor
 
 psycopg2.extras.register_uuid()
 
-#: By the system's default the server keeps the locks of a machine that is gone for two hours.
+#: By the system's defaults the server keeps the locks of a machine that is gone for two hours, or
+#: for a quarter of one when it has just sent something.
 _SERVER_KEEPALIVES = (
-    "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+    "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 "
+    "-c tcp_user_timeout=60000"
 )
 
 

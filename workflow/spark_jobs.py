@@ -9,6 +9,7 @@ import os
 import uuid
 
 from workflow import deadline, raw_store
+from workflow.errors import DeadlineError
 from workflow.settings import cassandra, read_secret, spark
 
 
@@ -52,12 +53,15 @@ def compute_statistics(users: str, *, output: str) -> None:
         app.compute(clean).coalesce(1).write.parquet(output)
 
 
-def abandon_session() -> None:
+def abandon_session(because: DeadlineError) -> None:
     """Have the next job start a session of its own: this one does not answer."""
     from workflow import engine
 
     # of client mode: a JVM that hangs takes the request that ends its jobs, and never answers
-    with deadline.or_end(deadline.GRACE, "Spark was asked to end its jobs"):
+    sentence = (
+        f"{because} Spark does not even answer that its jobs shall end, so this process ends."
+    )
+    with deadline.or_end(deadline.GRACE, sentence):
         engine.abandon_session()
 
 

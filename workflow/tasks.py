@@ -95,8 +95,8 @@ class Step(Dated):
         """
         try:
             self._run()
-        except DeadlineError:
-            spark_jobs.abandon_session()  # the next step must not wait for it, too
+        except DeadlineError as exc:
+            spark_jobs.abandon_session(exc)  # the next step must not wait for it, too
             if not self.complete():  # the alarm may ring when all is committed
                 raise
 

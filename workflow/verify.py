@@ -64,7 +64,7 @@ def verify(session: Session, date: datetime.date, versions: Versions) -> Verdict
         rejected=held["rejected_users"],
         due=due,
         problems=problems,
-        leftovers=[*_leftovers(session, date, history)],
+        leftovers=[*_leftovers(session, date)],
     )
 
 
@@ -157,19 +157,19 @@ def _warehouse_problems(date: datetime.date, run: Run | None, held: dict[str, ob
     ]
 
 
-def _leftovers(session: Session, date: datetime.date, history: list[Run]) -> Iterator[str]:
+def _leftovers(session: Session, date: datetime.date) -> Iterator[str]:
     """What attempts left behind that ended in vain; the step's next attempt uses or sweeps it.
 
     So does the next `workflow plan --diff` with what one of them left that was killed.
     """
-    abandoned = ledger.abandoned(history)
-    ended = {run.run_id for run in history if run.ended_in_vain} | abandoned
+    there = {job: lake.run_ids(job, date) for job in lake.FOLDERS}
+    history = ledger.history(date)  # after the lake: what lies there has its row by now
+    ended = {run.run_id for run in history if run.ended_in_vain} | ledger.abandoned(history)
     used_runs = {run.run_id for run in history} - ended
-    for job in lake.FOLDERS:
-        left = lake.run_ids(job, date) - used_runs
-        if job == lake.DIFFERENCE and left and ledger.holder(job, date):
-            continue  # it is at work
-        for run_id in sorted(left):
+    if there[lake.DIFFERENCE] and ledger.holder(lake.DIFFERENCE, date):
+        del there[lake.DIFFERENCE]  # it is at work
+    for job, runs in there.items():
+        for run_id in sorted((runs - used_runs) & lake.run_ids(job, date)):
             yield f"{job}: the Parquet run {run_id} was not finished."
     extractions = [run for run in history if run.job == "ExtractUsers" and run.details]
     used = {run.details["extraction_id"] for run in extractions if run.run_id not in ended}

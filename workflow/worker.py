@@ -40,17 +40,17 @@ class PatientWorker(Worker):
 
         What failed does not keep it from waiting for other dates.
         """
-        rescheduled = 0
+        succeeded, rescheduled = True, 0
         while True:
-            super().run()
+            succeeded = bool(super().run()) and succeeded  # it forgets what failed before
             if self._stop_requesting_work:
-                return bool(self.run_succeeded)
+                return succeeded
             elsewhere = self._run_elsewhere()
             if elsewhere:
                 if not self._wait_for(elsewhere):
                     return False
                 rescheduled = 0
-            elif not self.run_succeeded:
+            elif not succeeded:
                 return False
             elif self._is_done():
                 self._add_task_history = self._forget_others()

@@ -188,7 +188,7 @@ def test_a_deadline_ends_a_step_whose_spark_server_hangs(
     port = int(spark_connect.rpartition(":")[2])
     (server,) = {c.pid for c in psutil.net_connections("tcp") if c.laddr[1:] == (port,) and c.pid
                  and c.status == psutil.CONN_LISTEN}  # fmt: skip
-    pipeline.set("lease", deadline=5)
+    pipeline.set("lease", deadline=8)
     with started(pipeline, *day(date=str(DATE))) as command:
         command.until(lambda: attempts("TransformUsers"), "it transforms")
         os.kill(server, signal.SIGSTOP)
@@ -197,7 +197,7 @@ def test_a_deadline_ends_a_step_whose_spark_server_hangs(
         finally:
             os.kill(server, signal.SIGCONT)
     require_sentence(
-        command.output, "TransformUsers of 2026-11-20 took longer than 5 s ([lease] deadline)"
+        command.output, "TransformUsers of 2026-11-20 took longer than 8 s ([lease] deadline)"
     )
     pipeline.set("lease", deadline=600)
     pipeline.day(DATE)

@@ -81,8 +81,9 @@ SET state = 'succeeded', finished_at = clock_timestamp(),
 WHERE run_id = %(run_id)s AND state = 'running'
 RETURNING seq;
 
--- name: is_committed
-SELECT run_id FROM extraction_metadata WHERE run_id = %(run_id)s AND state = 'succeeded';
+-- name: state_after_commit
+-- FOR SHARE waits for a commit that goes on without the client that asked for it.
+SELECT state FROM extraction_metadata WHERE run_id = %(run_id)s FOR SHARE;
 
 -- name: end_without_success
 UPDATE extraction_metadata
