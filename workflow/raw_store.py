@@ -16,6 +16,7 @@ import logging
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -181,10 +182,23 @@ def connect() -> Iterator[Session]:
             cluster.shutdown()
 
 
+def _patiently(call: Callable[[], T]) -> T:
+    """Call again while nodes are away, at most `[cassandra] patience`: all here is idempotent."""
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(_TRANSIENT),
+        wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
+        stop=tenacity.stop_after_delay(cassandra().patience),
+        before_sleep=tenacity.before_sleep_log(log, logging.WARNING),
+        reraise=True,
+    )
+    return retrying(call)
+
+
 def applied_schema(session: Session) -> dict[str, str]:
     """The schema files that the keyspace has, by name, with their checksums."""
     statement = sql.load("raw_store.cql").schema_migrations.format(keyspace=cassandra().keyspace)
-    return {row.name: row.sha256 for row in session.execute(statement)}
+    rows = _patiently(lambda: list(session.execute(statement)))
+    return {row.name: row.sha256 for row in rows}
 
 
 def require_schema(session: Session) -> None:
@@ -248,7 +262,6 @@ class RawStore:
         self._key = (date, extraction_id)
         written_at = written_at or datetime.datetime.now(datetime.UTC)
         self._timestamp = (written_at - _EPOCH) // datetime.timedelta(microseconds=1)
-        self._patience = cassandra().patience
         statements = vars(sql.load("raw_store.cql"))
         self._cql = {
             name: statement.format(keyspace=cassandra().keyspace)
@@ -258,30 +271,19 @@ class RawStore:
 
     def _statement(self, name: str) -> Any:
         if name not in self._prepared:
-            statement = self._patiently(lambda: self._session.prepare(self._cql[name]))
+            statement = _patiently(lambda: self._session.prepare(self._cql[name]))
             statement.is_idempotent = True
             self._prepared[name] = statement
         return self._prepared[name]
 
-    def _patiently(self, call: Callable[[], T]) -> T:
-        """Call again while nodes are away: everything here is idempotent."""
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_TRANSIENT),
-            wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
-            stop=tenacity.stop_after_delay(self._patience),
-            before_sleep=tenacity.before_sleep_log(log, logging.WARNING),
-            reraise=True,
-        )
-        return retrying(call)
-
     def _execute(self, name: str, *parameters: object) -> list[Any]:
         statement = self._statement(name)
-        return self._patiently(lambda: list(self._session.execute(statement, parameters)))
+        return _patiently(lambda: list(self._session.execute(statement, parameters)))
 
     def write_page(self, page: Page) -> StoredPage:
         """Write a page's documents, then its row. Both are acknowledged when this returns."""
         batches = [(batch, ()) for batch in self._batches(page)]
-        self._patiently(
+        _patiently(
             lambda: execute_concurrent(self._session, batches, concurrency=BATCHES_IN_FLIGHT)
         )
         stored = StoredPage(
@@ -371,9 +373,15 @@ class RawStore:
     def documents(self, bucket: int) -> Iterator[tuple[int, str]]:
         """(position, document) of a bucket, in order, a bounded number of rows at a time."""
         statement = self._statement("read_documents")
-        rows = self._patiently(lambda: self._session.execute(statement, (*self._key, bucket)))
-        for row in rows:
-            yield row.position, row.raw_data
+        key = (*self._key, bucket)
+        reply = _patiently(lambda: self._session.execute(statement, key))
+        while True:
+            for row in reply.current_rows:
+                yield row.position, row.raw_data
+            state = reply.paging_state
+            if state is None:
+                return
+            reply = _patiently(partial(self._session.execute, statement, key, paging_state=state))
 
     def document(self, position: int) -> str | None:
         """The document at a position, or None where there is none."""
