@@ -169,7 +169,10 @@ def _leftovers(session: Session, date: datetime.date) -> Iterator[str]:
     if there[lake.DIFFERENCE] and ledger.holder(lake.DIFFERENCE, date):
         del there[lake.DIFFERENCE]  # it is at work
     for job, runs in there.items():
-        for run_id in sorted((runs - used_runs) & lake.run_ids(job, date)):
+        left = runs - used_runs
+        if left:
+            left &= lake.run_ids(job, date)  # it may have been removed meanwhile
+        for run_id in sorted(left):
             yield f"{job}: the Parquet run {run_id} was not finished."
     extractions = [run for run in history if run.job == "ExtractUsers" and run.details]
     used = {run.details["extraction_id"] for run in extractions if run.run_id not in ended}

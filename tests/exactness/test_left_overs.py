@@ -190,7 +190,10 @@ def test_a_deadline_ends_a_step_whose_spark_server_hangs(
                  and c.status == psutil.CONN_LISTEN}  # fmt: skip
     pipeline.set("lease", deadline=8)
     with started(pipeline, *day(date=str(DATE))) as command:
-        command.until(lambda: attempts("TransformUsers"), "it transforms")
+        command.until(
+            lambda: [run.state for run in attempts("TransformUsers")] == ["running"],
+            "it transforms",
+        )
         os.kill(server, signal.SIGSTOP)
         try:
             assert command.ends(within=80) == 30
