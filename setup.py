@@ -10,9 +10,15 @@ setup(
     # db-init/ and config/ travel in the wheel, see workflow/resources.py
     packages=[
         "workflow",
+        "workflow.cli",
+        "workflow.ledger",
+        "workflow.ops",
+        "workflow.source",
+        "workflow.spark",
         "workflow.sql",
         "workflow.stack",
-        "workflow.stack.standin",
+        "workflow.standin",
+        "workflow.stores",
         "workflow.config",
         "workflow.db_init",
         "spark_apps",
@@ -64,5 +70,5 @@ setup(
             "uv",
         ],
     },
-    entry_points={"console_scripts": ["workflow = workflow.cli:main"]},
+    entry_points={"console_scripts": ["workflow = workflow.cli.main:main"]},
 )

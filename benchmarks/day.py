@@ -17,7 +17,7 @@ from rich.table import Table
 
 from tests.conftest import environment, load_config
 from tests.days import complete_dates
-from workflow.postgres import connect
+from workflow.stores.postgres import connect
 
 USERS = 1_000
 NEW, COMPLETE, YEAR = "a new date", "a complete date", "a complete year"

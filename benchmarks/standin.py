@@ -2,7 +2,7 @@
 
     python benchmarks/standin.py [--seconds 3]
 
-Starts `python -m workflow.stack.standin` on a free port and asks for pages that it has never
+Starts `python -m workflow.standin` on a free port and asks for pages that it has never
 made before, one after the other on one kept connection, without gzip and with it. A user's
 cost is what the server *process* spent (user and system time, everything from the socket in
 to the socket out), so the client and other programs on the machine do not count.
@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3.0, help="per line")
     seconds = parser.parse_args().seconds
-    command = [sys.executable, "-m", "workflow.stack.standin", "--port", "0"]
+    command = [sys.executable, "-m", "workflow.standin", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             url = process.stdout.readline().split()[-1] if process.stdout else ""

@@ -23,8 +23,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.conftest import environment, load_config
-from workflow import ledger, settings, spark_jobs
-from workflow.tasks import STEPS
+from tests.days import STEPS
+from workflow import settings
+from workflow.ledger import runs
+from workflow.spark import jobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ def main() -> None:
     sizes = [int(size) for size in options.sizes.split(",")]
     with stack() as config:
         load_config(config)
-        engine = spark_jobs.describe()
+        engine = jobs.describe().as_json()
         today = settings.utc_today()
         day(config, today, 1_000)  # services that were asked before answer faster
         figures = [
@@ -83,7 +85,7 @@ def day(config: Path, date: datetime.date, users: int) -> list[Measured]:
             processor_seconds=round(costs[run.job].processor, 3),
             memory_bytes=costs[run.job].memory,
         )
-        for run in ledger.history(date)
+        for run in runs.history(date)
         if run.state == "succeeded" and run.seconds
     ]
 

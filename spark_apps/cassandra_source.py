@@ -1,11 +1,12 @@
-"""Raw users of one extraction, read from Cassandra on any Spark engine.
+"""Raw documents of one extraction, read from Cassandra on any Spark engine.
 
-`raw_users()` gives a DataFrame of
+`raw_documents()` is given the leaves of a document that anything after Cassandra may see, each
+by its path (`name.first`), and gives a DataFrame of
 
     position    int     0 .. rows-1, each exactly once
-    raw_data    string  the document's leaves in `LEAVES` as canonical JSON, every leaf a string
-                        or null; null when the document is no JSON object
-    json_errors string  why the document is unfit, JSON of `ERRORS_DDL` (`check_document`); null
+    raw_data    string  the document's leaves as canonical JSON, every leaf a string or null; null
+                        when the document is no JSON object
+    json_errors string  why the document is unfit, JSON of `ERRORS_DDL` (`Documents.check`); null
                         when it is fit
 
 Whether a document is JSON is decided here, once, in Python: engines disagree on trailing
@@ -23,7 +24,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from json.encoder import encode_basestring
 from pathlib import Path
@@ -37,48 +38,15 @@ if TYPE_CHECKING:
     from cassandra.query import BoundStatement, PreparedStatement
     from pyspark.sql import DataFrame, SparkSession
 
-#: Rows of a full bucket: bucket = position // BUCKET_ROWS, about 20 MB a Cassandra partition.
-BUCKET_ROWS = 20_000
-
 #: Rows a page, a multiple of what one Arrow batch needs to pay off. Cassandra holds
 #: FETCH_SIZE x readers rows in memory at a time: 5,000 x 64 kills one with a heap of 512 MB.
 FETCH_SIZE = 1_000
-
-#: Right after a node was killed, quorum reads time out until the failure detector noticed.
-RETRY_SECONDS = 60.0
 
 # Sail takes no nested types from a DataSource, hence JSON in json_errors
 SCHEMA = "position int, raw_data string, json_errors string"
 
 #: The DDL for `from_json` of json_errors.
 ERRORS_DDL = "ARRAY<STRUCT<reason: STRING, field: STRING, value: STRING>>"
-
-#: The leaves of a RandomUser 1.4 document that anything after Cassandra may see.
-#: No password, salt or hash, no national id value.
-LEAVES = (
-    "gender",
-    "email",
-    "phone",
-    "cell",
-    "nat",
-    "name.title",
-    "name.first",
-    "name.last",
-    "location.city",
-    "location.state",
-    "location.country",
-    "location.postcode",
-    "location.street.number",
-    "location.street.name",
-    "location.coordinates.latitude",
-    "location.coordinates.longitude",
-    "location.timezone.offset",
-    "login.uuid",
-    "login.username",
-    "dob.date",
-    "registered.date",
-    "picture.large",
-)
 
 
 class RawRowsError(Exception):
@@ -88,48 +56,6 @@ class RawRowsError(Exception):
 # ---- documents ---------------------------------------------------------------------------
 
 
-def _children(path: str) -> list[str]:
-    """The objects directly below an object of the document (`""` is the document)."""
-    prefix = path + "." if path else ""
-    tails = (leaf.removeprefix(prefix) for leaf in LEAVES if leaf.startswith(prefix))
-    return list(dict.fromkeys(prefix + t.split(".")[0] for t in tails if "." in t))
-
-
-def _keys(path: str) -> list[str]:
-    """The leaves directly in an object of the document."""
-    return [leaf.rpartition(".")[2] for leaf in LEAVES if leaf.rpartition(".")[0] == path]
-
-
-def _objects(path: str = "") -> list[str]:
-    """All objects of the document, depth first."""
-    return [path] + [below for child in _children(path) for below in _objects(child)]
-
-
-def _template(path: str = "") -> str:
-    """The canonical document with `%s` for each leaf, in the order of `_objects`."""
-    parts = [f'"{key}":%s' for key in _keys(path)]
-    parts += [f'"{child.rpartition(".")[2]}":{_template(child)}' for child in _children(path)]
-    return "{" + ",".join(parts) + "}"
-
-
-def _ddl(path: str = "") -> str:
-    names = [(key, "STRING") for key in _keys(path)]
-    names += [(child.rpartition(".")[2], f"STRUCT<{_ddl(child)}>") for child in _children(path)]
-    return ", ".join(f"{name}: {kind}" if path else f"{name} {kind}" for name, kind in names)
-
-
-#: The DDL for `from_json`; every leaf is STRING, because engines differ in everything else.
-DOCUMENT_DDL = _ddl()
-
-_TEMPLATE = _template()
-# (index of the parent in this very list, key in the parent, keys of leaves)
-_PLAN = [
-    (_objects().index(path.rpartition(".")[0]), path.rpartition(".")[2], _keys(path))
-    for path in _objects()[1:]
-]
-_TOP_KEYS = _keys("")
-# in the order of the template
-_PATHS = [f"{path}.{key}".removeprefix(".") for path in _objects() for key in _keys(path)]
 _NO_OBJECT: dict[str, Any] = {}
 
 
@@ -147,8 +73,8 @@ def _no_constant(text: str) -> None:
 class JsonError(NamedTuple):
     """Why a document is unfit.
 
-    reason  a name that `check_document` lists
-    field   the leaf of LEAVES that it is about; None: the document, or something else in it,
+    reason  a name that `Documents.check` lists
+    field   the leaf that it is about; None: the document, or something else in it,
             which may be a secret
     value   the leaf's text, escaped; None without field and for `wrong_structure`, where
             anything may stand
@@ -203,27 +129,6 @@ def _other_leaf(value: object) -> str:
     raise _WrongStructure
 
 
-def _rendered(leaves: list[Any]) -> str:
-    # a template, because json.dumps of nested dictionaries takes twice as long
-    return _TEMPLATE % tuple(
-        [encode_basestring(v) if type(v) is str else _other_leaf(v) for v in leaves]
-    )
-
-
-def _canonical(document: dict[str, Any]) -> str:
-    objects = [document]
-    leaves: list[Any] = [document.get(key) for key in _TOP_KEYS]
-    for parent, key, keys in _PLAN:
-        node = objects[parent].get(key)
-        if node is None:
-            node = _NO_OBJECT
-        elif type(node) is not dict:
-            raise _WrongStructure
-        objects.append(node)
-        leaves += map(node.get, keys)
-    return _rendered(leaves)
-
-
 def _leaf(document: object, path: str) -> Any:
     """The leaf of a document at a path, None when it is missing."""
     node = document
@@ -238,65 +143,136 @@ def _leaf(document: object, path: str) -> Any:
     return node
 
 
-def _repaired(document: dict[str, Any], bad_texts: list[str]) -> tuple[str, list[JsonError]]:
-    """What `check_document` gives for an unfit object, leaf by leaf: slow, and seldom needed."""
-    leaves: list[Any] = []
-    errors = []
-    for path in _PATHS:
+class Documents:
+    """Documents cut down to some leaves, each given by its path: `name.first`."""
+
+    def __init__(self, leaves: Sequence[str]) -> None:
+        self._leaves = leaves
+        objects = self._objects()
+        #: The DDL for `from_json`; every leaf is STRING, because engines differ in everything else.
+        self.ddl = self._ddl()
+        self._template = self._templated()
+        self._top_keys = self._keys("")
+        # (index of the parent in this very list, key in the parent, keys of leaves)
+        self._below = [
+            (objects.index(path.rpartition(".")[0]), path.rpartition(".")[2], self._keys(path))
+            for path in objects[1:]
+        ]
+        # in the order of the template
+        self._paths = [
+            f"{path}.{key}".removeprefix(".") for path in objects for key in self._keys(path)
+        ]
+
+    def _children(self, path: str) -> list[str]:
+        """The objects directly below an object of the document (`""` is the document)."""
+        prefix = path + "." if path else ""
+        tails = (leaf.removeprefix(prefix) for leaf in self._leaves if leaf.startswith(prefix))
+        return list(dict.fromkeys(prefix + t.split(".")[0] for t in tails if "." in t))
+
+    def _keys(self, path: str) -> list[str]:
+        """The leaves directly in an object of the document."""
+        return [leaf.rpartition(".")[2] for leaf in self._leaves if leaf.rpartition(".")[0] == path]
+
+    def _objects(self, path: str = "") -> list[str]:
+        """All objects of the document, depth first."""
+        return [path] + [below for child in self._children(path) for below in self._objects(child)]
+
+    def _templated(self, path: str = "") -> str:
+        """The canonical document with `%s` for each leaf, in the order of `_objects`."""
+        parts = [f'"{key}":%s' for key in self._keys(path)]
+        parts += [
+            f'"{child.rpartition(".")[2]}":{self._templated(child)}'
+            for child in self._children(path)
+        ]
+        return "{" + ",".join(parts) + "}"
+
+    def _ddl(self, path: str = "") -> str:
+        names = [(key, "STRING") for key in self._keys(path)]
+        names += [
+            (child.rpartition(".")[2], f"STRUCT<{self._ddl(child)}>")
+            for child in self._children(path)
+        ]
+        return ", ".join(f"{name}: {kind}" if path else f"{name} {kind}" for name, kind in names)
+
+    def check(self, text: str | None) -> tuple[str | None, list[JsonError]]:
+        """Make a raw document fit for the rules: (canonical JSON, why it is unfit).
+
+        Without errors the document is fit. No canonical JSON, and one error without field:
+
+        invalid_json     not JSON by RFC 8259, or a number that is beyond a double or has
+                         more than 4,300 digits
+        not_an_object    JSON, but null, a list or a scalar
+
+        The others come once for each leaf that they are about, in their order, then once
+        without field when the rest of the document has them:
+
+        nul_character    a string holds U+0000, which PostgreSQL's text and jsonb refuse
+        lone_surrogate   a string is not Unicode
+        wrong_structure  an object or list where a leaf is expected, or the other way round;
+                         asked of leaves only
+
+        The canonical JSON holds such a leaf escaped (`\\u0000`, `\\ud800`: six characters each),
+        or as null where the structure is wrong.
+
+        Of a key that is given twice the last value counts. Missing and null are left to the rules.
+        """
+        if text is None:
+            return None, [JsonError("invalid_json", None, None)]
         try:
-            leaf = _leaf(document, path)
-        except _WrongStructure:
-            leaf = None
-            errors.append(JsonError("wrong_structure", path, None))
-        if isinstance(leaf, str) and (reason := _bad_characters(leaf)):
-            escaped = leaf.replace("\0", r"\u0000").encode(errors="backslashreplace")
-            leaf = escaped.decode()
-            errors.append(JsonError(reason, path, leaf))
-        leaves.append(leaf)
-    elsewhere = Counter(bad_texts) - Counter(error.reason for error in errors)
-    errors += [JsonError(reason, None, None) for reason in sorted(elsewhere)]
-    return _rendered(leaves), errors
+            document = json.loads(text, parse_float=_finite, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            return None, [JsonError("invalid_json", None, None)]
+        if type(document) is not dict:
+            return None, [JsonError("not_an_object", None, None)]
+        # only an escape can spell either: raw control characters are no JSON, and what
+        # came through UTF-8 holds no surrogates
+        bad_texts = _bad_texts(document) if "\\u" in text else []
+        if not bad_texts:
+            try:
+                return self._canonical(document), []
+            except _WrongStructure:
+                pass
+        return self._repaired(document, bad_texts)
 
+    def _canonical(self, document: dict[str, Any]) -> str:
+        objects = [document]
+        leaves = [document.get(key) for key in self._top_keys]
+        for parent, key, keys in self._below:
+            node = objects[parent].get(key)
+            if node is None:
+                node = _NO_OBJECT
+            elif type(node) is not dict:
+                raise _WrongStructure
+            objects.append(node)
+            leaves += map(node.get, keys)
+        return self._rendered(leaves)
 
-def check_document(text: str | None) -> tuple[str | None, list[JsonError]]:
-    """Make a raw document fit for the rules: (canonical JSON, why it is unfit).
+    def _repaired(
+        self, document: dict[str, Any], bad_texts: list[str]
+    ) -> tuple[str, list[JsonError]]:
+        """What `check` gives for an unfit object, leaf by leaf: slow, and seldom needed."""
+        leaves: list[Any] = []
+        errors = []
+        for path in self._paths:
+            try:
+                leaf = _leaf(document, path)
+            except _WrongStructure:
+                leaf = None
+                errors.append(JsonError("wrong_structure", path, None))
+            if isinstance(leaf, str) and (reason := _bad_characters(leaf)):
+                escaped = leaf.replace("\0", r"\u0000").encode(errors="backslashreplace")
+                leaf = escaped.decode()
+                errors.append(JsonError(reason, path, leaf))
+            leaves.append(leaf)
+        elsewhere = Counter(bad_texts) - Counter(error.reason for error in errors)
+        errors += [JsonError(reason, None, None) for reason in sorted(elsewhere)]
+        return self._rendered(leaves), errors
 
-    Without errors the document is fit. No canonical JSON, and one error without field:
-
-    invalid_json     not JSON by RFC 8259, or a number that is beyond a double or has
-                     more than 4,300 digits
-    not_an_object    JSON, but null, a list or a scalar
-
-    The others come once for each leaf of LEAVES that they are about, in that order, then once
-    without field when the rest of the document has them:
-
-    nul_character    a string holds U+0000, which PostgreSQL's text and jsonb refuse
-    lone_surrogate   a string is not Unicode
-    wrong_structure  an object or list where a leaf is expected, or the other way round;
-                     asked of leaves only
-
-    The canonical JSON holds such a leaf escaped (`\\u0000`, `\\ud800`: six characters each), or
-    as null where the structure is wrong.
-
-    Of a key that is given twice the last value counts. Missing and null are left to the rules.
-    """
-    if text is None:
-        return None, [JsonError("invalid_json", None, None)]
-    try:
-        document = json.loads(text, parse_float=_finite, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        return None, [JsonError("invalid_json", None, None)]
-    if type(document) is not dict:
-        return None, [JsonError("not_an_object", None, None)]
-    # only an escape can spell either: raw control characters are no JSON, and what
-    # came through UTF-8 holds no surrogates
-    bad_texts = _bad_texts(document) if "\\u" in text else []
-    if not bad_texts:
-        try:
-            return _canonical(document), []
-        except _WrongStructure:
-            pass
-    return _repaired(document, bad_texts)
+    def _rendered(self, leaves: list[Any]) -> str:
+        # a template, because json.dumps of nested dictionaries takes twice as long
+        return self._template % tuple(
+            [encode_basestring(v) if type(v) is str else _other_leaf(v) for v in leaves]
+        )
 
 
 def errors_as_json(errors: list[JsonError]) -> str | None:
@@ -331,7 +307,7 @@ def _connect(options: Mapping[str, str]) -> "Session":
         protocol_version=5,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         connect_timeout=float(options["timeout"]),
-        # the driver's own waits grow to ten minutes, far beyond RETRY_SECONDS
+        # the driver's own waits grow to ten minutes, far beyond our patience
         reconnection_policy=ExponentialReconnectionPolicy(0.5, 5.0, max_attempts=None),
         # 0.03 s instead of 0.15 s; a token-aware policy, which needs it, would save a hop
         schema_metadata_enabled=False,
@@ -339,12 +315,17 @@ def _connect(options: Mapping[str, str]) -> "Session":
     return cluster.connect()
 
 
-def _page(session: "Session", query: "BoundStatement", paging_state: bytes | None) -> "ResultSet":
-    """One page of at most FETCH_SIZE rows; read again while the cluster cannot answer."""
+def _page(
+    session: "Session", query: "BoundStatement", paging_state: bytes | None, patience: float
+) -> "ResultSet":
+    """One page of at most FETCH_SIZE rows; read again while the cluster cannot answer.
+
+    Right after a node was killed, quorum reads time out until the failure detector has noticed.
+    """
     from cassandra import OperationTimedOut, ReadTimeout, Unavailable
     from cassandra.cluster import NoHostAvailable
 
-    give_up = time.monotonic() + RETRY_SECONDS
+    give_up = time.monotonic() + patience
     wait = 0.1
     while True:
         try:
@@ -356,34 +337,30 @@ def _page(session: "Session", query: "BoundStatement", paging_state: bytes | Non
             wait = min(2 * wait, 5.0)
 
 
-class CassandraRawUsers(DataSource):
-    """`spark.read.format("cassandra_raw_users")`, see `raw_users` for the options."""
+class CassandraDocuments(DataSource):
+    """`spark.read.format("cassandra_documents")`, see `raw_documents` for the options."""
 
     @classmethod
     def name(cls) -> str:
-        return "cassandra_raw_users"
+        return "cassandra_documents"
 
     def schema(self) -> str:
         return SCHEMA
 
-    def reader(self, schema: object) -> "CassandraRawUsersReader":  # noqa: ARG002 - pyspark's
-        return CassandraRawUsersReader(dict(self.options))
+    def reader(self, schema: object) -> "CassandraDocumentsReader":  # noqa: ARG002 - pyspark's
+        return CassandraDocumentsReader(dict(self.options))
 
 
-class CassandraRawUsersReader(DataSourceReader):
+class CassandraDocumentsReader(DataSourceReader):
     """One Spark partition per group of buckets: connecting costs, so tasks are few."""
 
     def __init__(self, options: dict[str, str]) -> None:
         self.options = options
         self.rows = int(options["rows"])
+        self.bucket_rows = int(options["bucket_rows"])
 
     def partitions(self) -> list[InputPartition]:
-        buckets = range(-(-self.rows // BUCKET_ROWS))
-        if len(buckets) != int(self.options["buckets"]):
-            raise RawRowsError(
-                f"An extraction of {self.rows} rows has {len(buckets)} buckets, "
-                f"not {self.options['buckets']}."
-            )
+        buckets = range(-(-self.rows // self.bucket_rows))
         readers = max(1, min(int(self.options["readers"]), len(buckets)))
         return [InputPartition(list(buckets[first::readers])) for first in range(readers)]
 
@@ -405,33 +382,35 @@ class CassandraRawUsersReader(DataSourceReader):
         self, session: "Session", query: "PreparedStatement", bucket: int
     ) -> Iterator[pa.RecordBatch]:
         day, extraction = self.options["extraction_date"], self.options["extraction_id"]
-        first = bucket * BUCKET_ROWS
-        expected = range(first, min(first + BUCKET_ROWS, self.rows))
+        first = bucket * self.bucket_rows
+        expected = range(first, min(first + self.bucket_rows, self.rows))
+        documents = Documents(self.options["leaves"].split(","))
+        patience = float(self.options["patience"])
         bound = query.bind((date.fromisoformat(day), uuid.UUID(extraction), bucket))
-        held = foreign = 0
+        found = foreign = 0
         paging_state = None
         while True:
-            page = _page(session, bound, paging_state)
+            page = _page(session, bound, paging_state, patience)
             rows = page.current_rows
             if rows:
-                yield _batch(rows)
+                yield _batch(rows, documents)
             # a primary key comes once, so the count alone proves that no position is missing
             inside = sum(row.position in expected for row in rows)
-            held += inside
+            found += inside
             foreign += len(rows) - inside
             paging_state = page.paging_state
             if paging_state is None:
                 break
-        if held < len(expected) or foreign:
+        if found < len(expected) or foreign:
             raise RawRowsError(
                 f"Bucket {bucket} of extraction {extraction} of {day} in Cassandra lost "
-                f"{len(expected) - held:,} of its {len(expected):,} rows and holds {foreign:,} "
+                f"{len(expected) - found:,} of its {len(expected):,} rows and holds {foreign:,} "
                 f"that do not belong there; `workflow rerun {day} --from ExtractUsers`."
             )
 
 
-def _batch(rows: list[Any]) -> pa.RecordBatch:
-    checked = [check_document(row.raw_data) for row in rows]
+def _batch(rows: list[Any], documents: Documents) -> pa.RecordBatch:
+    checked = [documents.check(row.raw_data) for row in rows]
     return pa.RecordBatch.from_arrays(
         [
             pa.array([row.position for row in rows], pa.int32()),
@@ -442,7 +421,7 @@ def _batch(rows: list[Any]) -> pa.RecordBatch:
     )
 
 
-def raw_users(  # noqa: PLR0913 - one for each option
+def raw_documents(  # noqa: PLR0913 - one for each option
     spark: "SparkSession",
     *,
     hosts: str,
@@ -452,17 +431,20 @@ def raw_users(  # noqa: PLR0913 - one for each option
     extraction_date: date,
     extraction_id: uuid.UUID,
     rows: int,
-    buckets: int,
+    leaves: Sequence[str],
+    bucket_rows: int,
     readers: int,
+    patience: float,
     user: str = "",
     password_file: str = "",
     timeout: float = 30.0,
 ) -> "DataFrame":
     """The raw rows of one extraction (see the module for the columns), not yet read.
 
-    hosts are comma-separated contact points; rows and buckets are the manifest's; readers is
-    the number of Spark tasks; password_file is a path on the executors, because options show
-    in plans; timeout is per statement, s.
+    hosts are comma-separated contact points; rows are the manifest's; bucket_rows is how many
+    positions share a bucket, a Cassandra partition; readers is the number of Spark tasks;
+    patience is how long a read is tried again while nodes are away, s; password_file is a path on
+    the executors, because options show in plans; timeout is per statement, s.
 
     The action that reads raises RawRowsError, wrapped by the engine, when Cassandra does not
     hold exactly `rows` rows.
@@ -471,9 +453,9 @@ def raw_users(  # noqa: PLR0913 - one for each option
 
     # by reference it would not be found on a server that has not this project
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    spark.dataSource.register(CassandraRawUsers)
+    spark.dataSource.register(CassandraDocuments)
     return (
-        spark.read.format(CassandraRawUsers.name())
+        spark.read.format(CassandraDocuments.name())
         .options(
             hosts=hosts,
             port=port,
@@ -482,8 +464,10 @@ def raw_users(  # noqa: PLR0913 - one for each option
             extraction_date=extraction_date.isoformat(),
             extraction_id=str(extraction_id),
             rows=rows,
-            buckets=buckets,
+            leaves=",".join(leaves),
+            bucket_rows=bucket_rows,
             readers=readers,
+            patience=patience,
             user=user,
             password_file=password_file,
             timeout=timeout,

@@ -16,35 +16,7 @@ if __name__ == "__main__":  # run as a file: make the package around it importab
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from spark_apps.session import script_session
-
-AGE_BAND = """
-CASE WHEN age < 18 THEN 'under 18'
-     WHEN age < 25 THEN '18-24'
-     WHEN age < 35 THEN '25-34'
-     WHEN age < 45 THEN '35-44'
-     WHEN age < 55 THEN '45-54'
-     WHEN age < 65 THEN '55-64'
-     WHEN age < 75 THEN '65-74'
-     ELSE '75+' END"""
-
-#: What the users are counted by: dimension, SQL of the member that a user belongs to.
-DIMENSIONS = (
-    ("all", "'all'"),
-    ("gender", "gender"),
-    ("nationality", "nationality"),
-    ("age_band", AGE_BAND),
-)
-
-
-def _ratio(dividend: str, divisor: str, digits: int, precision: int) -> str:
-    """SQL of dividend / divisor, whole numbers >= 0, rounded half up to a decimal.
-
-    In whole numbers, because engines round doubles differently: 1.005 to 1.00 or 1.01. The
-    last division only shifts the point; a double holds 15 digits. Null when divided by 0.
-    """
-    scale = 10**digits
-    units = f"(2 * {scale} * {dividend} + {divisor}) div nullif(2 * {divisor}, 0)"
-    return f"cast(cast({units} as double) / {scale} as decimal({precision}, {digits}))"
+from spark_apps.users import DIMENSIONS, FIGURES
 
 
 def compute(users: DataFrame) -> DataFrame:
@@ -88,21 +60,16 @@ def compute(users: DataFrame) -> DataFrame:
             F.sum("n").alias("users"),
             F.sum(F.expr("age * n")).alias("age_sum"),
             F.min("age").alias("age_min"),
-            F.min(F.expr("CASE WHEN up_to_age >= (members + 1) div 2 THEN age END")).alias("low"),
-            F.min(F.expr("CASE WHEN up_to_age >= members div 2 + 1 THEN age END")).alias("high"),
+            F.min(F.expr("CASE WHEN up_to_age >= (members + 1) div 2 THEN age END")).alias(
+                "age_low"
+            ),
+            F.min(F.expr("CASE WHEN up_to_age >= members div 2 + 1 THEN age END")).alias(
+                "age_high"
+            ),
             F.max("age").alias("age_max"),
         )
         .withColumn("total", F.max("users").over(Window.partitionBy(F.lit(0))))
-        .select(
-            "dimension",
-            "member",
-            "users",
-            F.expr(_ratio("users", "total", 6, 7)).alias("share"),
-            F.expr(_ratio("age_sum", "users", 2, 5)).alias("age_avg"),
-            "age_min",
-            F.expr(_ratio("(low + high)", "2", 2, 5)).alias("age_median"),
-            "age_max",
-        )
+        .select("dimension", "member", *(F.expr(sql).alias(name) for name, sql in FIGURES))
     )
 
 

@@ -26,7 +26,8 @@ import pytest
 from luigi.configuration import LuigiConfigParser
 
 from tests import sentences
-from workflow import raw_store, settings
+from workflow import settings
+from workflow.stores.cassandra import connect
 
 PROJECT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -316,7 +317,7 @@ def pipeline(
 @pytest.fixture
 def cassandra(pipeline: Pipeline) -> Iterator[Any]:
     """A driver session of the pipeline's own kind."""
-    with raw_store.connect() as session:
+    with connect() as session:
         yield session
 
 

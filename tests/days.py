@@ -9,8 +9,13 @@ import pytest
 
 from tests.conftest import Pipeline
 from tests.rehearsal import Rehearsal
-from workflow.postgres import Cursor
-from workflow.tasks import Step
+from workflow.ledger.lease import Attempt, Outcome
+from workflow.step import Step
+from workflow.stores.postgres import Cursor
+from workflow.tasks import ComputeStats, ExtractUsers, LoadUsers, TransformUsers
+
+STEPS: tuple[type[Step], ...] = (ExtractUsers, TransformUsers, ComputeStats, LoadUsers)
+VERSIONS = {step.__name__: step.logic_version for step in STEPS}
 
 TABLES = ("users", "rejected_users", "user_statistics")
 
@@ -30,6 +35,12 @@ def run(date: datetime.date, *steps: type[Step]) -> None:
         task.set_status_message = task.set_progress_percentage = lambda _: None
         task.run()
         assert task.complete()
+
+
+def publish(attempt: Attempt, outcome: Outcome) -> None:
+    """Publish an attempt that writes no rows of its own."""
+    with attempt.publishing() as cursor:
+        attempt.succeed(cursor, outcome)
 
 
 def warehouse(pipeline: Pipeline, *dates: datetime.date) -> list[list[Any]]:

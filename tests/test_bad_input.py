@@ -10,8 +10,9 @@ import pytest
 
 from tests import days
 from tests.conftest import Pipeline, write_config
+from tests.days import STEPS
 from tests.sentences import Keep
-from workflow.tasks import STEPS, ExtractUsers
+from workflow.tasks import ExtractUsers
 
 DATE = datetime.date(2026, 11, 20)
 TABLES = ("users", "rejected_users", "user_statistics", "extraction_metadata")

@@ -13,12 +13,13 @@ import pytest
 
 from tests import days
 from tests.conftest import Pipeline
-from tests.days import attempts, warehouse
+from tests.days import STEPS, attempts, warehouse
 from tests.rehearsal import Rehearsal
 from tests.sentences import Keep
-from workflow import ledger
 from workflow.errors import DataError, SourceError
-from workflow.tasks import STEPS, ExtractUsers, Step, TransformUsers
+from workflow.ledger import runs
+from workflow.step import Step
+from workflow.tasks import ExtractUsers, TransformUsers
 
 AREA = "API"
 DATE = datetime.date(2026, 11, 20)
@@ -104,7 +105,7 @@ def test_a_sick_source_once_and_for_ever(
     assert [len(rows) for rows in complete[:2]] == [20, 0]
 
     # for ever: the deadline, and nothing changes but for a failed attempt
-    ledger.invalidate("ExtractUsers", [DATE], logic_version=1, reason=None)
+    runs.invalidate("ExtractUsers", [DATE], logic_version=1, reason=None)
     before = attempts(pipeline)
     source.has(f"{case.plan},pages=2")
     pipeline.set("source", deadline=1)
@@ -178,7 +179,7 @@ def test_a_bad_night_ends_with_the_rows_of_a_good_one(
     source.has("")
     run(*STEPS)
     good = warehouse(pipeline)
-    ledger.invalidate("ExtractUsers", [DATE], logic_version=1, reason=None)
+    runs.invalidate("ExtractUsers", [DATE], logic_version=1, reason=None)
     source.has("status=503, times=2\nstatus=500, chance=20\nhang, pages=5, times=1")
     run(*STEPS)
     assert source.requests >= 6 + 3
@@ -289,7 +290,7 @@ def test_spoilt_users_are_rejected_and_too_many_fail_the_day(
     ] * few
     assert pipeline.rows("SELECT total_users FROM user_statistics_daily") == [(50 - few,)]
 
-    ledger.invalidate("ExtractUsers", [DATE], logic_version=1, reason=None)
+    runs.invalidate("ExtractUsers", [DATE], logic_version=1, reason=None)
     source.has(case.plan)
     run(ExtractUsers)
     before = attempts(pipeline)

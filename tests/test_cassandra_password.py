@@ -12,9 +12,9 @@ from rich.console import Console
 
 from tests.conftest import Pipeline, free_ports
 from tests.sentences import Keep
-from workflow import raw_store
 from workflow.errors import StoreError
 from workflow.stack import cassandra
+from workflow.stores.cassandra import connect
 
 DATE = "2026-11-20"
 PASSWORD = "cassandra"  # of the role that Cassandra itself makes
@@ -51,7 +51,7 @@ def locked(pipeline: Pipeline, tmp_path: Path) -> Iterator[Pipeline]:
     )
     try:
         for _ in range(120):
-            with contextlib.suppress(StoreError), raw_store.connect():
+            with contextlib.suppress(StoreError), connect():
                 break
             time.sleep(0.5)
         yield pipeline

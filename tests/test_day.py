@@ -19,8 +19,8 @@ import pytest
 
 from tests.conftest import PROJECT, Pipeline, free_ports
 from tests.days import states
-from workflow import ledger
-from workflow.raw_store import RawStore
+from workflow.ledger import runs
+from workflow.stores.raw_store import RawStore
 
 DATE = "2026-11-20"
 STEPS = ["ExtractUsers", "TransformUsers", "ComputeStats", "LoadUsers"]
@@ -145,7 +145,7 @@ def test_a_re_extraction_makes_everything_after_it_due(pipeline: Pipeline) -> No
     pipeline.set("source", users_per_day=50)
     pipeline.day(DATE)
     first = everything(pipeline)[:3]
-    ledger.invalidate("ExtractUsers", [datetime.date(2026, 11, 20)], logic_version=1, reason=None)
+    runs.invalidate("ExtractUsers", [datetime.date(2026, 11, 20)], logic_version=1, reason=None)
     pipeline.day(DATE)
     assert [job for job, _ in states(pipeline)] == [*STEPS, "ExtractUsers", *STEPS]
     assert everything(pipeline)[:3] == first
@@ -210,7 +210,7 @@ def test_too_many_rejects_fail_the_day_with_their_reasons(pipeline: Pipeline) ->
 def standin(port: int, *options: str) -> Iterator[str]:
     """A stand-in of the test's own."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "workflow.stack.standin", "--port", str(port), *options],
+        [sys.executable, "-m", "workflow.standin", "--port", str(port), *options],
         cwd=PROJECT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

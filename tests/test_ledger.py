@@ -1,6 +1,7 @@
 """What is current, who holds a lease, and what can be published."""
 
 import contextlib
+import dataclasses
 import datetime
 import os
 import socket
@@ -11,35 +12,36 @@ import psycopg2
 import pytest
 
 from tests.conftest import Pipeline
-from tests.days import complete_dates
-from workflow import ledger
+from tests.days import VERSIONS, complete_dates, publish
 from workflow.errors import DataError, LeaseError, SchemaError, SettingsError, StoreError
-from workflow.ledger import Outcome, Run
-from workflow.postgres import Cursor, connect
+from workflow.ledger import runs
+from workflow.ledger.details import Written
+from workflow.ledger.lease import Outcome, take_lease
+from workflow.ledger.runs import Run
+from workflow.stores.postgres import connect
 
 DATE = datetime.date(2026, 11, 20)
-VERSIONS = {"ExtractUsers": 1, "TransformUsers": 1, "ComputeStats": 1, "LoadUsers": 1}
 READS = {
     "ExtractUsers": (),
     "TransformUsers": ("ExtractUsers",),
     "ComputeStats": ("TransformUsers",),
     "LoadUsers": ("TransformUsers", "ComputeStats"),
 }
-OUTCOME = Outcome(rows_in=10, rows_out=9, rows_rejected=1, bytes=100, details={"b": 2})
+OUTCOME = Outcome(rows_out=9, rows_rejected=1, bytes=100, details=Written(url="b"))
 
 
 def current(versions: dict[str, int] = VERSIONS, date: datetime.date = DATE) -> dict[str, Run]:
-    found = ledger.current_runs(versions, date, date)
+    found = runs.current_runs(versions, date, date)
     return {job: run for (_, job), run in found.items()}
 
 
-def do(job: str, date: datetime.date = DATE, version: int = 1) -> None:
+def do(job: str, date: datetime.date = DATE) -> None:
     """A successful attempt of a job on the current runs of what it reads."""
-    with ledger.lease(job, date) as held:
-        runs = held.current_runs(VERSIONS)
-        inputs = [runs[name] for name in READS[job]]
-        with held.attempt(inputs=inputs, logic_version=version, rows_in=10, details={}) as attempt:
-            attempt.publish(VERSIONS | {job: version}, OUTCOME)
+    with take_lease(job, date, VERSIONS) as held:
+        read = held.current_runs()
+        inputs = [read[name] for name in READS[job]]
+        with held.attempt(inputs, rows_in=10) as attempt:
+            publish(attempt, OUTCOME)
 
 
 def do_all(date: datetime.date = DATE) -> None:
@@ -48,28 +50,25 @@ def do_all(date: datetime.date = DATE) -> None:
 
 
 def invalidate(job: str, date: datetime.date = DATE) -> None:
-    ledger.invalidate(job, [date], logic_version=1, reason=None)
+    runs.invalidate(job, [date], logic_version=1, reason=None)
 
 
 def test_nothing_is_current_in_an_empty_ledger(pipeline: Pipeline) -> None:
     assert current() == {}
-    assert ledger.known_dates() == []
+    assert runs.known_dates() == []
 
 
 def test_a_full_day_is_current_and_says_what_it_read(pipeline: Pipeline) -> None:
     do_all()
-    runs = current()
-    assert set(runs) == set(READS)
-    assert runs["LoadUsers"].inputs == [
-        runs["TransformUsers"].run_id,
-        runs["ComputeStats"].run_id,
-    ]
-    run = runs["ExtractUsers"]
+    day = current()
+    assert set(day) == set(READS)
+    assert day["LoadUsers"].inputs == [day["TransformUsers"].run_id, day["ComputeStats"].run_id]
+    run = day["ExtractUsers"]
     assert (run.rows_in, run.rows_out, run.rows_rejected, run.rows_erased) == (10, 9, 1, 0)
-    assert run.details == {"b": 2}
+    assert run.details == {"url": "b"}
     assert run.seconds is not None
-    assert ledger.known_dates() == [DATE]
-    assert ledger.known_dates(DATE + datetime.timedelta(days=1)) == []
+    assert runs.known_dates() == [DATE]
+    assert runs.known_dates(DATE + datetime.timedelta(days=1)) == []
 
 
 def test_a_new_input_makes_everything_after_it_due(pipeline: Pipeline) -> None:
@@ -101,30 +100,28 @@ def test_dates_do_not_touch_each_other(pipeline: Pipeline) -> None:
     invalidate("ExtractUsers", other)
     assert set(current()) == set(READS)
     assert current(date=other) == {}
-    assert len(ledger.current_runs(VERSIONS, DATE, other)) == len(READS)
+    assert len(runs.current_runs(VERSIONS, DATE, other)) == len(READS)
 
 
 def test_a_run_that_was_invalidated_while_it_ran_is_not_current(pipeline: Pipeline) -> None:
     with (
-        ledger.lease("ExtractUsers", DATE) as held,
-        held.attempt(inputs=(), logic_version=1, rows_in=10, details={}) as attempt,
+        take_lease("ExtractUsers", DATE, VERSIONS) as held,
+        held.attempt((), rows_in=10) as attempt,
     ):
         invalidate("ExtractUsers")
-        attempt.publish(VERSIONS, OUTCOME)
+        publish(attempt, OUTCOME)
     assert current() == {}
 
 
 def test_rows_that_do_not_add_up_are_not_published(pipeline: Pipeline) -> None:
     with (
-        ledger.lease("ExtractUsers", DATE) as held,
+        take_lease("ExtractUsers", DATE, VERSIONS) as held,
         pytest.raises(DataError, match="10 rows came in, but 8 went out and 1 were rejected"),
-        held.attempt(inputs=(), logic_version=1, rows_in=10, details={}) as attempt,
+        held.attempt((), rows_in=10) as attempt,
     ):
-        attempt.publish(
-            VERSIONS, Outcome(rows_in=10, rows_out=8, rows_rejected=1, bytes=0, details={})
-        )
+        publish(attempt, dataclasses.replace(OUTCOME, rows_out=8))
     assert current() == {}
-    assert [run.state for run in ledger.history(DATE)] == ["failed"]
+    assert [run.state for run in runs.history(DATE)] == ["failed"]
 
 
 def test_the_database_itself_refuses_rows_that_do_not_add_up(pipeline: Pipeline) -> None:
@@ -137,65 +134,75 @@ def test_the_database_itself_refuses_rows_that_do_not_add_up(pipeline: Pipeline)
 
 def test_an_input_that_was_replaced_meanwhile_is_refused(pipeline: Pipeline) -> None:
     do("ExtractUsers")
-    with ledger.lease("TransformUsers", DATE) as held:
-        inputs = [held.current_runs(VERSIONS)["ExtractUsers"]]
+    with take_lease("TransformUsers", DATE, VERSIONS) as held:
+        inputs = [held.current_runs()["ExtractUsers"]]
         with (
             pytest.raises(DataError, match="input from ExtractUsers of 2026-11-20 was replaced"),
-            held.attempt(inputs=inputs, logic_version=1, rows_in=10, details={}) as attempt,
+            held.attempt(inputs, rows_in=10) as attempt,
         ):
             do("ExtractUsers")
-            attempt.publish(VERSIONS, OUTCOME)
+            publish(attempt, OUTCOME)
     assert set(current()) == {"ExtractUsers"}
 
 
 def test_rows_and_ledger_row_are_published_together_or_not_at_all(pipeline: Pipeline) -> None:
-    def write(cursor: Cursor) -> Outcome:
-        cursor.execute("INSERT INTO source_requests (source, users) VALUES ('x', 1)")
-        return Outcome(rows_in=10, rows_out=1, bytes=0, details={})
-
     with (
-        ledger.lease("ExtractUsers", DATE) as held,
+        take_lease("ExtractUsers", DATE, VERSIONS) as held,
         pytest.raises(DataError),
-        held.attempt(inputs=(), logic_version=1, rows_in=10, details={}) as attempt,
+        held.attempt((), rows_in=10) as attempt,
+        attempt.publishing() as cursor,
     ):
-        attempt.publish(VERSIONS, write)
+        cursor.execute("INSERT INTO source_requests (source, users) VALUES ('x', 1)")
+        attempt.succeed(cursor, dataclasses.replace(OUTCOME, rows_out=1))
     assert pipeline.rows("SELECT * FROM source_requests") == []
+
+
+def test_rows_are_never_published_without_their_ledger_row(pipeline: Pipeline) -> None:
+    with (
+        take_lease("ExtractUsers", DATE, VERSIONS) as held,
+        pytest.raises(RuntimeError, match="without its ledger row"),
+        held.attempt((), rows_in=10) as attempt,
+        attempt.publishing() as cursor,
+    ):
+        cursor.execute("INSERT INTO source_requests (source, users) VALUES ('x', 1)")
+    assert pipeline.rows("SELECT * FROM source_requests") == []
+    assert [run.state for run in runs.history(DATE)] == ["failed"]
 
 
 def test_a_failure_is_kept_with_its_error(pipeline: Pipeline) -> None:
     with (
         pytest.raises(StoreError),
-        ledger.lease("ExtractUsers", DATE) as held,
-        held.attempt(inputs=(), logic_version=1, rows_in=10, details={"x": 1}),
+        take_lease("ExtractUsers", DATE, VERSIONS) as held,
+        held.attempt((), rows_in=10, details=Written(url="x")),
     ):
         raise StoreError("the disk is full")
-    (run,) = ledger.history(DATE)
-    assert (run.state, run.error, run.details) == ("failed", "the disk is full", {"x": 1})
+    (run,) = runs.history(DATE)
+    assert (run.state, run.error, run.details) == ("failed", "the disk is full", {"url": "x"})
 
 
 def test_an_interrupt_is_no_failure(pipeline: Pipeline) -> None:
     with (
         pytest.raises(KeyboardInterrupt),
-        ledger.lease("ExtractUsers", DATE) as held,
-        held.attempt(inputs=(), logic_version=1, rows_in=10, details={}),
+        take_lease("ExtractUsers", DATE, VERSIONS) as held,
+        held.attempt((), rows_in=10),
     ):
         raise KeyboardInterrupt
-    assert [run.state for run in ledger.history(DATE)] == ["interrupted"]
+    assert [run.state for run in runs.history(DATE)] == ["interrupted"]
 
 
 def test_a_lease_is_held_by_one_and_names_its_holder(pipeline: Pipeline) -> None:
     pipeline.set("lease", wait=0.2)
-    with ledger.lease("LoadUsers", DATE):
+    with take_lease("LoadUsers", DATE, VERSIONS):
         with (
             pytest.raises(LeaseError, match=r"LoadUsers of 2026-11-20 .* process \d+, since 20"),
-            ledger.lease("LoadUsers", DATE),
+            take_lease("LoadUsers", DATE, VERSIONS),
         ):
             pass
-        with ledger.lease("LoadUsers", DATE - datetime.timedelta(days=1)):
+        with take_lease("LoadUsers", DATE - datetime.timedelta(days=1), VERSIONS):
             pass
-        with ledger.lease("ExtractUsers", DATE):
+        with take_lease("ExtractUsers", DATE, VERSIONS):
             pass
-    with ledger.lease("LoadUsers", DATE):
+    with take_lease("LoadUsers", DATE, VERSIONS):
         pass
 
 
@@ -204,12 +211,12 @@ def test_who_waits_gets_the_lease_when_it_is_free(pipeline: Pipeline) -> None:
 
     def wait() -> None:
         taken.wait(10)
-        with ledger.lease("LoadUsers", DATE):
+        with take_lease("LoadUsers", DATE, VERSIONS):
             got.set()
 
     thread = threading.Thread(target=wait)
     thread.start()
-    with ledger.lease("LoadUsers", DATE):
+    with take_lease("LoadUsers", DATE, VERSIONS):
         taken.set()
         assert not got.wait(0.3)
     assert got.wait(10)
@@ -219,44 +226,44 @@ def test_who_waits_gets_the_lease_when_it_is_free(pipeline: Pipeline) -> None:
 def test_a_holder_whose_connection_is_cut_publishes_nothing(pipeline: Pipeline) -> None:
     with (
         pytest.raises(LeaseError, match="connection that holds the lease was lost"),
-        ledger.lease("ExtractUsers", DATE) as held,
-        held.attempt(inputs=(), logic_version=1, rows_in=10, details={}) as attempt,
+        take_lease("ExtractUsers", DATE, VERSIONS) as held,
+        held.attempt((), rows_in=10) as attempt,
     ):
         pipeline.rows(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE application_name LIKE 'ExtractUsers%%' AND datname = current_database()"
         )
-        attempt.publish(VERSIONS, OUTCOME)
-    assert [run.state for run in ledger.history(DATE)] == ["failed"]
+        publish(attempt, OUTCOME)
+    assert [run.state for run in runs.history(DATE)] == ["failed"]
 
 
 def test_a_running_row_is_believed_only_while_its_lease_is_held(pipeline: Pipeline) -> None:
     with (
-        ledger.lease("ExtractUsers", DATE) as held,
-        held.attempt(inputs=(), logic_version=1, rows_in=10, details={}) as attempt,
+        take_lease("ExtractUsers", DATE, VERSIONS) as held,
+        held.attempt((), rows_in=10) as attempt,
     ):
-        attempt.publish(VERSIONS, OUTCOME)
+        publish(attempt, OUTCOME)
     pipeline.rows(  # as SIGKILL leaves it
         "INSERT INTO extraction_metadata (run_id, job, partition_date, state, logic_version, "
         "host, process, requested_by) VALUES (%s, 'ExtractUsers', %s, 'running', 1, 'h', 1, 'u')",
         str(uuid.uuid4()),
         DATE,
     )
-    with ledger.lease("ExtractUsers", DATE) as held:
+    with take_lease("ExtractUsers", DATE, VERSIONS) as held:
         last = held.history()[-1]
     assert last.state == "interrupted"
-    assert last.left_over
+    assert last.unpublished
     assert "ExtractUsers" in current()
 
 
 def test_an_attempt_that_was_taken_over_publishes_nothing(pipeline: Pipeline) -> None:
     with (
         pytest.raises(LeaseError, match="took this step over"),
-        ledger.lease("ExtractUsers", DATE) as held,
-        held.attempt(inputs=(), logic_version=1, rows_in=10, details={}) as attempt,
+        take_lease("ExtractUsers", DATE, VERSIONS) as held,
+        held.attempt((), rows_in=10) as attempt,
     ):
         pipeline.rows("UPDATE extraction_metadata SET state = 'interrupted', finished_at = now()")
-        attempt.publish(VERSIONS, OUTCOME)
+        publish(attempt, OUTCOME)
     assert current() == {}
 
 
@@ -264,7 +271,7 @@ def test_ten_years_are_answered_by_one_query(pipeline: Pipeline) -> None:
     first = datetime.date(2016, 1, 1)
     with contextlib.closing(pipeline.connect()) as connection, connection.cursor() as cursor:
         complete_dates(cursor, first, 3650)
-    found = ledger.current_runs(VERSIONS, first, first + datetime.timedelta(days=3649))
+    found = runs.current_runs(VERSIONS, first, first + datetime.timedelta(days=3649))
     assert len(found) == 4 * 3650
 
 
@@ -291,8 +298,8 @@ def test_the_holder_s_process_is_named_on_any_machine(
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "h" * 64)
     monkeypatch.setattr(os, "getpid", lambda: 4_194_304)  # Linux has no higher ones
-    with ledger.lease("TransformUsers", DATE):
-        held = ledger.holder("TransformUsers", DATE)
+    with take_lease("TransformUsers", DATE, VERSIONS):
+        held = runs.holder("TransformUsers", DATE)
     assert held
     assert ", process 4194304, since 20" in held
 

@@ -7,8 +7,10 @@ import time
 import pytest
 
 from tests.conftest import Pipeline
-from workflow import pacing, randomuser
 from workflow.errors import SettingsError
+from workflow.extraction import Extraction
+from workflow.source import pacing
+from workflow.source.client import Client
 
 DATE = datetime.date(2026, 1, 1)
 REAL = "https://randomuser.me/api/1.4/"
@@ -75,13 +77,13 @@ def test_waiting_does_not_count_against_the_deadline(pipeline: Pipeline) -> None
     pipeline.set(
         "source", users_per_day=30, page_size=10, users_per_window=10, window_seconds=2, deadline=2
     )
-    extraction = randomuser.Extraction.of(DATE)
-    with randomuser.Client(extraction) as client:
+    extraction = Extraction.of(DATE)
+    with Client(extraction) as client:
         assert len(list(client.pages([1, 2, 3]))) == 3  # after about 4 s
 
 
 def test_a_page_that_never_fits_is_refused(pipeline: Pipeline) -> None:
     pipeline.set("source", users_per_day=30, page_size=20, users_per_window=10)
-    extraction = randomuser.Extraction.of(DATE)
+    extraction = Extraction.of(DATE)
     with pytest.raises(SettingsError, match="page_size = 20 is more than the 10 users per window"):
-        randomuser.Client(extraction)
+        Client(extraction)

@@ -15,7 +15,8 @@ import pytest
 
 from tests.conftest import PROJECT, Config, load_config, write_config
 from workflow.errors import SettingsError, SourceError
-from workflow.randomuser import Client, Extraction, Page
+from workflow.extraction import Extraction, Page
+from workflow.source.client import Client
 
 DATE = datetime.date(2026, 11, 20)
 

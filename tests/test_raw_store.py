@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import Pipeline
-from workflow import raw_store
 from workflow.errors import DataError, SchemaError, SettingsError, StoreError
-from workflow.randomuser import Extraction, Page
-from workflow.raw_store import RawStore
+from workflow.extraction import Extraction, Page
+from workflow.stores import cassandra, raw_store
+from workflow.stores.raw_store import RawStore
 
 DATE = datetime.date(2026, 11, 20)
 
@@ -107,14 +107,14 @@ def test_the_digest_does_not_run_documents_together() -> None:
 def test_a_cassandra_that_does_not_answer(pipeline: Pipeline) -> None:
     pipeline.set("cassandra", port=9)
     with pytest.raises(StoreError, match=r"127\.0\.0\.1:9 does not answer.*stack status"):
-        raw_store.connect().__enter__()
+        cassandra.connect().__enter__()
 
 
 def test_a_missing_keyspace_names_the_command(pipeline: Pipeline) -> None:
     pipeline.set("cassandra", keyspace="nowhere")
     with (
         pytest.raises(SchemaError, match="workflow init-db"),
-        raw_store.connect() as session,
+        cassandra.connect() as session,
     ):
         RawStore(session, DATE, uuid.uuid4()).pages()
 
@@ -122,4 +122,4 @@ def test_a_missing_keyspace_names_the_command(pipeline: Pipeline) -> None:
 def test_a_missing_password_file(pipeline: Pipeline) -> None:
     pipeline.set("cassandra", user="someone", password_file="nowhere/secret")
     with pytest.raises(SettingsError, match=r"\[cassandra\] password_file names 'nowhere/secret'"):
-        raw_store.connect().__enter__()
+        cassandra.connect().__enter__()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import PROJECT, Pipeline
-from workflow import init_db, schema
 from workflow.errors import SchemaError
+from workflow.stores import migrate, schema
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def keyspace(pipeline: Pipeline, cassandra: Any) -> Iterator[str]:
 
 def apply() -> list[str]:
     said: list[str] = []
-    init_db.apply(said.append)
+    migrate.apply(said.append)
     return said
 
 

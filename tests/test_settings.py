@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import PROJECT, load_config, write_config
 from workflow import settings
+from workflow.bootstrap import ignore_proxy_on_loopback
 from workflow.errors import SettingsError
 
 
@@ -64,8 +65,8 @@ def test_the_bounds_of_users_per_day_are_good(
 def test_no_proxy_is_added_to_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "example.org")
     monkeypatch.delenv("NO_PROXY", raising=False)
-    settings.ignore_proxy_on_loopback()
-    settings.ignore_proxy_on_loopback()
+    ignore_proxy_on_loopback()
+    ignore_proxy_on_loopback()
     import os
 
     assert os.environ["no_proxy"] == "example.org,127.0.0.1,localhost,::1"

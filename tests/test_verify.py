@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from tests import days
 from tests.conftest import Pipeline
-from workflow.cli import main
-from workflow.raw_store import RawStore
-from workflow.tasks import STEPS
+from tests.days import STEPS
+from workflow.cli.main import main
+from workflow.stores.raw_store import RawStore
 
 DATE = datetime.date(2026, 11, 20)
 

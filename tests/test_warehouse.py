@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from tests.conftest import Pipeline
-from workflow import warehouse
 from workflow.errors import StoreError
-from workflow.postgres import connect, transaction
+from workflow.stores import warehouse
+from workflow.stores.postgres import connect, transaction
 
 DATE = datetime.date(2026, 11, 20)
 
@@ -59,7 +59,7 @@ def load(
 ) -> dict[str, object]:
     warehouse.ensure_month(date)
     with connect("test") as connection, transaction(connection) as cursor:
-        return warehouse.replace_day(cursor, date, users(*rows), rejects(*rejected), iter(()))
+        return warehouse.replace_day(cursor, date, (users(*rows), rejects(*rejected), iter(())))
 
 
 def test_values_arrive_exactly(pipeline: Pipeline) -> None:
@@ -159,6 +159,6 @@ def test_two_loads_of_one_month_and_different_days_run_in_parallel(pipeline: Pip
     warehouse.ensure_month(DATE)
     other = DATE + datetime.timedelta(days=1)
     with connect("first") as connection, transaction(connection) as cursor:
-        warehouse.replace_day(cursor, DATE, users(user(0)), rejects(), iter(()))
+        warehouse.replace_day(cursor, DATE, (users(user(0)), rejects(), iter(())))
         load(user(1), date=other)
     assert len(pipeline.rows("SELECT * FROM users")) == 2

@@ -1,90 +1,59 @@
 """A deadline for work that may hang anywhere: in Spark, in a lake, in a driver.
 
 The deadlines of statements and requests end most waits long before. This one is for the rest,
-so that a run that nobody watches ends before the next one begins.
+so that a run that nobody watches ends before the next one begins. It ends the process: nothing
+is lost by that, because a step that was killed at any moment is simply due again.
 """
 
 import contextlib
 import logging
 import os
-import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from workflow import settings
 from workflow.errors import DeadlineError
 
 log = logging.getLogger(__name__)
 
-#: A library may swallow the error of the alarm, in a loop of retries; then it rings again, s.
-AGAIN = 5.0
-
-#: How long work that does not let Python run may go on after its deadline, s.
-GRACE = 60.0
-
-#: The exit status of a process that had to be ended, EX_SOFTWARE of sysexits.h.
+#: The exit status of a process that was ended, EX_SOFTWARE of sysexits.h.
 ENDED = 70
 
-_REMEDY = "See what it waited for (`workflow status DATE`), or allow more; then run the date again."
-
-_passed: DeadlineError | None = None  # an alarm is the process's own, and so is what it says
+#: How long the process waits for what it has to note before it ends, s.
+NOTE_SECONDS = 5.0
 
 
 @contextlib.contextmanager
-def after(seconds: float, sentence: str) -> Iterator[None]:
-    """Raise DeadlineError in the block when it takes longer than `seconds`.
+def watch(work: str, note: Callable[[DeadlineError], bool]) -> Iterator[None]:
+    """End the whole process when the block takes longer than `[lease] deadline`.
 
-    Call it from the main thread, where Luigi runs every task: an alarm interrupts the block.
-    Whatever a library makes of that, a DeadlineError leaves the block. Work that does not come
-    back to Python within GRACE then is ended with its whole process: the lease's connection
-    closes with it, and the ledger row is interrupted.
+    `note` is called first, in another thread: it records the error, or returns False when the
+    work is done after all, and the process goes on. It gets NOTE_SECONDS.
     """
-    global _passed
-    inside = True
-    _passed = None
+    seconds = settings.lease().deadline
+    error = DeadlineError(
+        f"{work} took longer than {seconds:g} s ([lease] deadline); nothing was published. See "
+        "what it waited for (`workflow status DATE`), or allow more; then run the date again."
+    )
+    done = threading.Event()
 
-    def alarm(*_: object) -> None:
-        global _passed
-        if inside:
-            _passed = DeadlineError(f"{sentence}; nothing was published. {_REMEDY}")
-            raise _passed
-
-    before = signal.signal(signal.SIGALRM, alarm)
-    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
-    try:
-        stubborn = f"{sentence}, and does not let itself be stopped. {_REMEDY}"
-        with or_end(seconds + GRACE, stubborn):
-            try:
-                yield
-            finally:
-                inside = False  # before anything else: an alarm that rings here is too late
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                signal.signal(signal.SIGALRM, before)
-    except Exception as exc:
-        error = behind(exc)
-        if error is exc:
-            raise
-        raise error from exc
-    finally:
-        _passed = None
-
-
-@contextlib.contextmanager
-def or_end(seconds: float, sentence: str) -> Iterator[None]:
-    """End the whole process when the block takes longer than `seconds`, whatever it waits for."""
+    def record() -> None:
+        if not note(error):
+            done.set()
 
     def end() -> None:
-        log.critical("Error: %s", sentence)
-        os._exit(ENDED)
+        recording = threading.Thread(target=record, daemon=True)
+        recording.start()
+        recording.join(NOTE_SECONDS)
+        if not done.is_set():
+            log.critical("Error: %s", error)
+            os._exit(ENDED)
 
-    last_resort = threading.Timer(seconds, end)
-    last_resort.daemon = True
-    last_resort.start()
+    watchdog = threading.Timer(seconds, end)
+    watchdog.daemon = True
+    watchdog.start()
     try:
         yield
     finally:
-        last_resort.cancel()
-
-
-def behind(error: BaseException) -> BaseException:
-    """The DeadlineError that an error comes from, or the error itself."""
-    return _passed if _passed and isinstance(error, Exception) else error
+        done.set()
+        watchdog.cancel()

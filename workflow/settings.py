@@ -278,14 +278,3 @@ def check() -> None:
     _in_range("rules", "rejected_percent_max", rules().rejected_percent_max, 0, 100)
     _in_range("lease", "wait", lease().wait, 0, 86_400)
     _in_range("lease", "deadline", lease().deadline, 1, 604_800)
-
-
-def ignore_proxy_on_loopback() -> None:
-    """Make every library leave out an HTTP proxy for loopback addresses.
-
-    requests, urllib and gRPC all honour NO_PROXY, in one case or the other.
-    """
-    for name in ("no_proxy", "NO_PROXY"):
-        hosts = [host for host in os.environ.get(name, "").split(",") if host]
-        missing = [host for host in ("127.0.0.1", "localhost", "::1") if host not in hosts]
-        os.environ[name] = ",".join(hosts + missing)

@@ -13,7 +13,9 @@ from typing import Any
 import luigi
 from luigi.worker import Worker
 
-from workflow import ledger, settings
+from workflow import settings
+from workflow.ledger import runs
+from workflow.ledger.lease import busy
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +84,7 @@ class PatientWorker(Worker):
             if _who(self._run_elsewhere()) != _who(elsewhere):
                 return True
         for running in elsewhere.values():
-            log.error("Error: %s", ledger.busy(*self._step(running), self._holder(running)))
+            log.error("Error: %s", busy(*self._step(running), self._holder(running)))
         return False
 
     def _step(self, running: dict[str, Any]) -> tuple[str, Any]:
@@ -93,7 +95,7 @@ class PatientWorker(Worker):
         """Who runs a task: the holder of its lease, else the worker that luigid knows."""
         known = f"process {running.get('pid', '?')} on {running.get('host', '?')}"
         job, date = self._step(running)
-        return (date and ledger.holder(job, date)) or f"{job} {date}, {known}"
+        return (date and runs.holder(job, date)) or f"{job} {date}, {known}"
 
     def _is_done(self) -> bool:
         status = {task: status for task, status, _ in self._add_task_history}

@@ -17,9 +17,10 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from tests.conftest import BIN, PROJECT, Pipeline, environment
+from tests.days import STEPS, VERSIONS
 from tests.exactness import comparison
-from workflow import ledger, settings
-from workflow.tasks import STEPS, logic_versions
+from workflow import settings
+from workflow.ledger import runs
 
 USERS = 140
 DATES = [datetime.date(2026, 8, 29) + datetime.timedelta(days=n) for n in range(5)]  # two months
@@ -101,7 +102,7 @@ class Chaos:
         self._console.print(f"due again: {step} of {date}")
 
     def _all_complete(self) -> bool:
-        current = ledger.current_runs(logic_versions(), DATES[0], DATES[-1])
+        current = runs.current_runs(VERSIONS, DATES[0], DATES[-1])
         return len(current) == len(DATES) * len(STEPS)
 
     def _command(self) -> list[str]:

@@ -19,9 +19,10 @@ from tests.conftest import (
     environment,
     running_stack,
 )
+from tests.days import STEPS, VERSIONS
 from tests.exactness.crash_points import DATE, Point, Victim
-from workflow import ledger, warehouse
-from workflow.tasks import STEPS, logic_versions
+from workflow.ledger import runs
+from workflow.stores import warehouse
 
 PAGE = 20
 #: The tables of a day, and the column that holds its date.
@@ -60,7 +61,7 @@ def current_ledger(date: datetime.date) -> dict[str, dict[str, Any]]:
             "rows": (run.rows_in, run.rows_out, run.rows_rejected, run.rows_erased),
             **{key: run.details[key] for key in SAME_DETAILS if key in run.details},
         }
-        for (_, job), run in ledger.current_runs(logic_versions(), date, date).items()
+        for (_, job), run in runs.current_runs(VERSIONS, date, date).items()
     }
 
 

@@ -83,19 +83,19 @@ class Point:
 
 
 LEASE = "workflow.tasks:lease"
-ATTEMPT = "workflow.ledger:Lease.attempt"
-PUBLISH = "workflow.ledger:Attempt.publish"
-LEDGER_TRANSACTION = "workflow.ledger:transaction"
-ENSURE_MONTH = "workflow.warehouse:ensure_month"
-COPY = "workflow.warehouse:_copy"
-BATCHES = "workflow.raw_store:execute_concurrent"
-WRITE_PAGE = "workflow.raw_store:RawStore.write_page"
-MANIFEST = "workflow.raw_store:RawStore.publish_manifest"
-TRANSFORM_JOB = "workflow.spark_jobs:transform"
-STATISTICS_JOB = "workflow.spark_jobs:compute_statistics"
+ATTEMPT = "workflow.ledger.lease:Lease.attempt"
+PUBLISH = "workflow.ledger.lease:Attempt.publish"
+LEDGER_TRANSACTION = "workflow.ledger.lease:transaction"
+ENSURE_MONTH = "workflow.stores.warehouse:ensure_month"
+COPY = "workflow.stores.warehouse:_copy"
+BATCHES = "workflow.stores.raw_store:execute_concurrent"
+WRITE_PAGE = "workflow.stores.raw_store:RawStore.write_page"
+MANIFEST = "workflow.stores.raw_store:RawStore.publish_manifest"
+TRANSFORM_JOB = "workflow.spark.jobs:transform"
+STATISTICS_JOB = "workflow.spark.jobs:compute_statistics"
 
-SMALL_BATCHES = {"workflow.raw_store:BATCH_ROWS": 4}  # a page of 20 users is five batches
-SMALL_CHUNKS = {"workflow.lake:BATCH_ROWS": 400}  # 3,000 users are eight chunks of COPY
+SMALL_BATCHES = {"workflow.stores.raw_store:BATCH_ROWS": 4}  # a page of 20 users is five batches
+SMALL_CHUNKS = {"workflow.stores.lake:BATCH_ROWS": 400}  # 3,000 users are eight chunks of COPY
 
 _UNCOMMITTED: dict[str, Any] = {"where": LEDGER_TRANSACTION, "when": When.LEAVING}
 
@@ -125,7 +125,7 @@ POINTS: tuple[Point, ...] = (
         name="extract-before-first-page",
         step=EXTRACT,
         state="the ledger row `running`; the API is about to be asked",
-        where="workflow.randomuser:Client.pages",
+        where="workflow.source.client:Client.pages",
         when=When.BEFORE,
     ),
     Point(
@@ -342,7 +342,7 @@ POINTS: tuple[Point, ...] = (
         name="load-month-uncommitted",
         step=LOAD,
         state="the month's table is made and attached, not committed",
-        where="workflow.warehouse:transaction",
+        where="workflow.stores.warehouse:transaction",
         when=When.LEAVING,
         inside=ENSURE_MONTH,
     ),
@@ -365,7 +365,7 @@ POINTS: tuple[Point, ...] = (
         name="load-copying-users",
         step=LOAD,
         state="the first chunks of users are copied, not committed",
-        where="workflow.warehouse:_csv_of_batches",
+        where="workflow.stores.warehouse:_csv_of_batches",
         when=When.TAKEN,
         taken=6,
         users=3_000,
@@ -375,7 +375,7 @@ POINTS: tuple[Point, ...] = (
         name="load-copying-users-many",
         step=LOAD,
         state="16,384 of 20,000 users are copied, not committed",
-        where="workflow.warehouse:_csv_of_batches",
+        where="workflow.stores.warehouse:_csv_of_batches",
         when=When.TAKEN,
         taken=1,
         users=20_000,
@@ -403,7 +403,7 @@ POINTS: tuple[Point, ...] = (
         name="load-copied",
         step=LOAD,
         state="all three tables are replaced; no ledger row, not committed",
-        where="workflow.warehouse:replace_day",
+        where="workflow.stores.warehouse:replace_day",
         when=When.AFTER,
         over=True,
     ),
@@ -512,9 +512,9 @@ SWEEPS: tuple[tuple[str, Point], ...] = (
             name="extract-sweeping",
             step=EXTRACT,
             state="the left-over's documents are removed, its pages are not",
-            where="workflow.raw_store:RawStore._execute",
+            where="workflow.stores.raw_store:RawStore._execute",
             when=When.AFTER,
-            inside="workflow.raw_store:RawStore.remove",
+            inside="workflow.stores.raw_store:RawStore.remove",
         ),
     ),
     (
@@ -523,7 +523,7 @@ SWEEPS: tuple[tuple[str, Point], ...] = (
             name="extract-swept",
             step=EXTRACT,
             state="the left-over is removed, the ledger does not say so",
-            where="workflow.raw_store:RawStore.remove",
+            where="workflow.stores.raw_store:RawStore.remove",
             when=When.AFTER,
         ),
     ),
@@ -533,7 +533,7 @@ SWEEPS: tuple[tuple[str, Point], ...] = (
             name="transform-swept",
             step=TRANSFORM,
             state="the left-over Parquet run is removed, nothing is written yet",
-            where="workflow.lake:remove",
+            where="workflow.stores.lake:remove",
             when=When.AFTER,
         ),
     ),
@@ -677,7 +677,7 @@ class Trap:
         return real(*args, output=output, **kwargs)
 
     def _blocked(self, real: Any, *args: Any, **kwargs: Any) -> Any:
-        from workflow.postgres import connect
+        from workflow.stores.postgres import connect
 
         with connect("the lock before ATTACH") as lock, connect("the watch") as watch:
             lock.cursor().execute("LOCK TABLE users IN SHARE UPDATE EXCLUSIVE MODE")

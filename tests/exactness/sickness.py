@@ -12,9 +12,8 @@ from typing import Any
 
 from tests import days
 from tests.conftest import BIN, PROJECT, Pipeline, environment
-from tests.days import TABLES, forget
+from tests.days import STEPS, TABLES, forget
 from tests.exactness.processes import PATIENCE, until
-from workflow.tasks import STEPS
 
 DATE = "2026-11-20"
 Rows = dict[str, list[Any]]

@@ -11,6 +11,7 @@ import pytest
 
 from tests import days
 from tests.conftest import Pipeline, Stack, empty_pipeline, load_config
+from tests.days import STEPS
 from tests.exactness import comparison
 from tests.exactness.comparison import Standing
 from tests.exactness.crash_points import (
@@ -24,7 +25,7 @@ from tests.exactness.crash_points import (
     Point,
     Victim,
 )
-from workflow import ledger, tasks
+from workflow.ledger import runs
 
 #: Of every step and of every kind of moment; `--full` takes all points.
 SHORT = (
@@ -35,7 +36,7 @@ SHORT = (
 
 Reference = Callable[[Point], Standing]
 
-STEPS = ["ComputeStats", "ExtractUsers", "LoadUsers", "TransformUsers"]
+JOBS = ["ComputeStats", "ExtractUsers", "LoadUsers", "TransformUsers"]
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +51,7 @@ def reference(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Referen
             name = f"undisturbed_{point.date:%Y%m%d}_{point.users}"
             with empty_pipeline(stack, name, folder) as whole:
                 comparison.use_source(whole, point.users)
-                days.run(point.date, *tasks.STEPS)
+                days.run(point.date, *STEPS)
                 known[key] = comparison.standing(whole, point.date)
         return known[key]
 
@@ -79,15 +80,15 @@ def is_done_once(
         "SELECT job, count(*) AS n FROM extraction_metadata WHERE state = 'succeeded' "
         "GROUP BY job ORDER BY job"
     )
-    assert [(run.job, run.n) for run in runs] == [(step, generations) for step in STEPS]
+    assert [(run.job, run.n) for run in runs] == [(step, generations) for step in JOBS]
     assert "1 date holds what the ledger says" in pipeline.run("workflow", "verify").stdout
 
 
 def older_generation(pipeline: Pipeline, date: datetime.date) -> None:
     """A whole day of fewer users, none of them spoilt, that is due again."""
     comparison.use_source(pipeline, 60, plan="")
-    days.run(date, *tasks.STEPS)
-    ledger.invalidate("ExtractUsers", [date], logic_version=1, reason="a crash is tried")
+    days.run(date, *STEPS)
+    runs.invalidate("ExtractUsers", [date], logic_version=1, reason="a crash is tried")
 
 
 def chosen(config: pytest.Config) -> list[Point]:
@@ -168,7 +169,7 @@ def test_the_sweep_is_killed(
 
 
 def test_every_step_has_moments_and_each_has_a_name_of_its_own() -> None:
-    assert {point.step for point in POINTS} == set(STEPS)
+    assert {point.step for point in POINTS} == set(JOBS)
     assert len(BY_NAME) == len(POINTS) + len(SWEEPS)
     assert len(POINTS) >= 25
     assert set(SHORT) <= set(BY_NAME)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import Pipeline
-from workflow.tasks import STEPS
+from tests.days import STEPS
 
 DATE = datetime.date(2026, 11, 20)
 
@@ -60,13 +60,13 @@ from luigi.cmdline import luigi_run
 luigi_run(arguments)
 """
 CONNECT_AT_IMPORT = """
-from workflow import postgres
+from workflow.stores import postgres
 kept = postgres.connect("kept")
 kept.__enter__()
 """
 SESSION_AT_IMPORT = """
 import workflow
-from workflow import engine
+from workflow.spark import engine
 engine.session().range(5).count()
 """
 

@@ -1,29 +1,27 @@
 """What ended attempts left behind is used or swept; a late write of an old attempt never wins."""
 
 import datetime
-import os
-import signal
 import uuid
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests import days
 from tests.conftest import Pipeline
-from tests.exactness.sickness import day, require_sentence, started
-from workflow import lake, ledger, raw_store
-from workflow.randomuser import Extraction, Page
-from workflow.tasks import STEPS
+from tests.days import STEPS, VERSIONS
+from workflow.extraction import Extraction, Page
+from workflow.ledger import runs
+from workflow.ledger.lease import take_lease
+from workflow.stores import lake, raw_store
 
 DATE = datetime.date(2026, 11, 20)
 LATER = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)
 EARLIER = LATER - datetime.timedelta(seconds=1)
 
 
-def attempts(job: str) -> list[ledger.Run]:
-    return [run for run in ledger.history(DATE) if run.job == job and run.state != "invalidated"]
+def attempts(job: str) -> list[runs.Run]:
+    return [run for run in runs.history(DATE) if run.job == job and run.state != "invalidated"]
 
 
 def extraction_ids(session: Any) -> set[uuid.UUID]:
@@ -72,7 +70,7 @@ def test_what_a_killed_diff_left_is_named_until_the_next_one(pipeline: Pipeline)
     days.run(DATE, *STEPS)
     left = Path(lake.run_url(lake.DIFFERENCE, DATE, uuid.uuid4()))
     left.mkdir(parents=True)
-    with ledger.lease(lake.DIFFERENCE, DATE):  # one that is at work
+    with take_lease(lake.DIFFERENCE, DATE, VERSIONS):  # one that is at work
         assert "left over" not in pipeline.run("workflow", "verify").stdout
     assert f"left over: PlanDiff: the Parquet run {left.name[7:]}" in (
         pipeline.run("workflow", "verify").stdout
@@ -144,32 +142,19 @@ def test_what_comes_after_the_sweep_is_swept_too(cassandra: Any) -> None:
 
 def test_attempts_start_one_after_the_other_whatever_the_clock_says(pipeline: Pipeline) -> None:
     future = datetime.datetime(2999, 1, 1, tzinfo=datetime.UTC)
-    with ledger.lease("ExtractUsers", DATE) as held:
+    with take_lease("ExtractUsers", DATE, VERSIONS) as held:
         with (
             pytest.raises(KeyboardInterrupt),
-            held.attempt(inputs=(), logic_version=1, rows_in=1, details={}),
+            held.attempt((), rows_in=1),
         ):
             pipeline.rows("UPDATE extraction_metadata SET started_at = %s", future)
             raise KeyboardInterrupt
         with (
             pytest.raises(KeyboardInterrupt),
-            held.attempt(inputs=(), logic_version=1, rows_in=1, details={}) as attempt,
+            held.attempt((), rows_in=1) as attempt,
         ):
             raise KeyboardInterrupt
     assert attempt.started_at == future + datetime.timedelta(microseconds=1)
-
-
-def test_a_deadline_ends_a_step_that_hangs(pipeline: Pipeline) -> None:
-    hang = pipeline.stack.standin_url.replace("/api/", "/faults/deadline/hang/api/")
-    pipeline.set("source", url=hang, users_per_day=20, read_timeout=3)
-    pipeline.set("lease", deadline=1)
-    done = pipeline.day(DATE, check=30)
-    assert "ExtractUsers of 2026-11-20 took longer than 1 s ([lease] deadline)" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert [run.state for run in attempts("ExtractUsers")] == ["failed"]
-    pipeline.set("source", url=pipeline.stack.standin_url)
-    pipeline.set("lease", deadline=600)
-    pipeline.day(DATE)
 
 
 def test_a_folder_that_is_gone_is_swept_in_peace(pipeline: Pipeline) -> None:
@@ -178,29 +163,3 @@ def test_a_folder_that_is_gone_is_swept_in_peace(pipeline: Pipeline) -> None:
     Path(url).mkdir(parents=True)
     lake.remove(url)
     assert not Path(url).exists()
-
-
-def test_a_deadline_ends_a_step_whose_spark_server_hangs(
-    pipeline: Pipeline, spark_connect: str
-) -> None:
-    pipeline.set("source", users_per_day=20)
-    pipeline.set("spark", engine="connect", remote=spark_connect)
-    port = int(spark_connect.rpartition(":")[2])
-    (server,) = {c.pid for c in psutil.net_connections("tcp") if c.laddr[1:] == (port,) and c.pid
-                 and c.status == psutil.CONN_LISTEN}  # fmt: skip
-    pipeline.set("lease", deadline=8)
-    with started(pipeline, *day(date=str(DATE))) as command:
-        command.until(
-            lambda: [run.state for run in attempts("TransformUsers")] == ["running"],
-            "it transforms",
-        )
-        os.kill(server, signal.SIGSTOP)
-        try:
-            assert command.ends(within=80) == 30
-        finally:
-            os.kill(server, signal.SIGCONT)
-    require_sentence(
-        command.output, "TransformUsers of 2026-11-20 took longer than 8 s ([lease] deadline)"
-    )
-    pipeline.set("lease", deadline=600)
-    pipeline.day(DATE)

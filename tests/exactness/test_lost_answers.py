@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.conftest import Pipeline
-from tests.days import states
+from tests.days import STEPS, states
 from tests.exactness.sickness import DATE, require_whole, undisturbed
-from workflow.tasks import STEPS
 
 #: The last that LoadUsers writes before it publishes.
 MARKER = b"COPY user_statistics"

@@ -12,11 +12,13 @@ import pytest
 
 from tests import days
 from tests.conftest import Pipeline
+from tests.days import STEPS, VERSIONS, publish
 from tests.test_day import everything
-from workflow import display, ledger
-from workflow.ledger import Outcome
-from workflow.tasks import STEPS
-from workflow.trace import MASK, masked
+from workflow.cli import display
+from workflow.ledger import runs
+from workflow.ledger.details import Written
+from workflow.ledger.lease import Outcome, take_lease
+from workflow.ops.trace import MASK, masked
 
 DATE = datetime.date(2026, 11, 20)
 
@@ -89,12 +91,12 @@ def test_a_failure_an_interruption_and_a_run_that_goes_on(pipeline: Pipeline) ->
     assert reasons(pipeline)[0] == "failed"
     assert "http://127.0.0.1:9/api/1.4/ did not give page 1" in why(pipeline, "ExtractUsers")
     with (
-        ledger.lease("ExtractUsers", DATE) as held,
-        held.attempt(inputs=(), logic_version=1, rows_in=1, details={}) as attempt,
+        take_lease("ExtractUsers", DATE, VERSIONS) as held,
+        held.attempt((), rows_in=1) as attempt,
     ):
         assert reasons(pipeline)[0] == "running"
         assert re.match(r"running since .* in process \d+ on ", why(pipeline, "ExtractUsers"))
-        attempt.publish({}, Outcome(rows_in=1, rows_out=1, bytes=0, details={}))
+        publish(attempt, Outcome(rows_out=1, bytes=0, details=Written(url="")))
     pipeline.rows("UPDATE extraction_metadata SET state = 'running', finished_at = NULL "
                   "WHERE state = 'succeeded'")  # fmt: skip
     assert reasons(pipeline)[0] == "interrupted"  # nobody holds its lease
@@ -220,8 +222,8 @@ def test_a_document_that_no_terminal_takes_is_shown_all_the_same() -> None:
 def test_other_locks_of_the_database_do_no_harm(pipeline: Pipeline) -> None:
     with contextlib.closing(pipeline.connect()) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(hashtext('source_requests'), -2000000000)")
-        with ledger.lease("ExtractUsers", DATE):
-            held_by = ledger.holder("ExtractUsers", DATE)
+        with take_lease("ExtractUsers", DATE, VERSIONS):
+            held_by = runs.holder("ExtractUsers", DATE)
             assert held_by
             assert held_by.startswith(f"ExtractUsers {DATE} on ")
         assert reasons(pipeline) == ["never_ran"] * 4

@@ -29,12 +29,14 @@ from hypothesis.stateful import (
 
 from tests import days
 from tests.conftest import Pipeline
-from tests.days import forget, warehouse
+from tests.days import STEPS, forget, warehouse
 from tests.exactness.processes import until
 from tests.rehearsal import Rehearsal
-from workflow import cli, ledger, verify
+from workflow.cli.main import main
 from workflow.errors import DataError, StoreError
-from workflow.tasks import STEPS, logic_versions
+from workflow.ledger import runs
+from workflow.ops.verify import Verdict, verify
+from workflow.tasks import RunDaily
 
 DATES = (datetime.date(2026, 2, 28), datetime.date(2026, 3, 1))
 SIZES = (10, 20)  # users per day
@@ -61,8 +63,8 @@ source = days.source  # a fixture
 LAUNCHER = """
 import json, sys
 from luigi.cmdline import luigi_run
-from workflow import tasks
-for step in tasks.STEPS:
+from workflow.step import Step
+for step in Step.__subclasses__():
     step.logic_version = json.loads(sys.argv[1])[step.__name__]
 luigi_run(sys.argv[2:])
 """
@@ -163,7 +165,7 @@ class Dates(RuleBasedStateMachine):
     def rerun(self, date: datetime.date, job: str) -> None:
         """Mark a step as due."""
         command = ["rerun", str(date), "--from", job, "--mark-only"]
-        cli.main.main(command, standalone_mode=False)
+        main(command, standalone_mode=False)
         self.days[date].invalid.add(job)
         self.happened[f"rerun from {job}"] += 1
 
@@ -185,14 +187,15 @@ class Dates(RuleBasedStateMachine):
         reached = list(itertools.takewhile(day.readable, due)) or due[:1]
         job = job if job in reached else reached[-1]
         self.pipeline.set("source", users_per_day=users)
-        before = {run.run_id for run in ledger.history(date)}
+        before = {run.run_id for run in runs.history(date)}
+        versions = {step.__name__: step.logic_version for step in STEPS}
         process = self.pipeline.start(
-            "python", "-c", LAUNCHER, json.dumps(logic_versions()),
+            "python", "-c", LAUNCHER, json.dumps(versions),
             "--module", "workflow", "RunDaily", "--date", str(date), "--local-scheduler",
         )  # fmt: skip
 
-        def attempted() -> list[ledger.Run]:
-            return [run for run in ledger.history(date) if run.run_id not in before]
+        def attempted() -> list[runs.Run]:
+            return [run for run in runs.history(date) if run.run_id not in before]
 
         until(
             lambda: job in {run.job for run in attempted()} or process.poll() is not None,
@@ -216,8 +219,8 @@ class Dates(RuleBasedStateMachine):
         day = self.days[date]
         if STORES[store] not in day.done:
             return
-        runs = {run.job: run for run in ledger.history(date) if run.state == "succeeded"}
-        run = runs[STORES[store]]
+        done = {run.job: run for run in runs.history(date) if run.state == "succeeded"}
+        run = done[STORES[store]]
         if store == "raw documents":
             key = (date, uuid.UUID(run.details["extraction_id"]))
             where = "WHERE extraction_date = %s AND extraction_id = %s"
@@ -252,12 +255,13 @@ class Dates(RuleBasedStateMachine):
         """The date if it fits, else another one that does."""
         return next(day for day in (date, *DATES) if fits(self.days[day]))
 
-    def verdict(self, date: datetime.date) -> verify.Verdict:
-        return verify.verify(self.cassandra, date, logic_versions())
+    def verdict(self, date: datetime.date) -> Verdict:
+        (verdict,) = verify([date])
+        return verdict
 
     @invariant()
     def the_ledger_says_what_is_due(self) -> None:
-        current = ledger.current_runs(logic_versions(), min(DATES), max(DATES))
+        current = runs.current_runs(RunDaily(date=DATES[0]).versions(), min(DATES), max(DATES))
         for date, day in self.days.items():
             assert [job for job in STEP if (date, job) not in current] == day.due()
             assert [STEP[job](date=date).complete() for job in STEP] == [

@@ -19,11 +19,12 @@ import pytest
 
 from tests import days
 from tests.conftest import Pipeline
-from tests.days import attempts, forget, warehouse
+from tests.days import STEPS, attempts, forget, warehouse
 from tests.exactness.processes import PATIENCE, until
 from tests.rehearsal import Rehearsal
 from workflow import sql
-from workflow.tasks import STEPS, ComputeStats, ExtractUsers, LoadUsers, Step, TransformUsers
+from workflow.step import Step
+from workflow.tasks import ComputeStats, ExtractUsers, LoadUsers, TransformUsers
 
 FIRST = datetime.date(2026, 3, 1)
 

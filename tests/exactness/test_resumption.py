@@ -14,7 +14,7 @@ from tests.conftest import Pipeline
 from tests.exactness import comparison
 from tests.exactness.crash_points import BY_NAME, DATE
 from tests.rehearsal import Rehearsal
-from workflow import raw_store
+from workflow.stores import cassandra, raw_store
 
 KILLED = BY_NAME["extract-page"]
 
@@ -29,7 +29,7 @@ def extraction_id(pipeline: Pipeline) -> uuid.UUID:
 
 def stored_pages(extraction: uuid.UUID) -> set[int]:
     """The pages that an extraction has in Cassandra."""
-    with raw_store.connect() as session:
+    with cassandra.connect() as session:
         return set(raw_store.RawStore(session, DATE, extraction).pages())
 
 

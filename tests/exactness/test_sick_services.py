@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.conftest import BIN, Pipeline, Stack, running_stack
-from tests.days import forget, states
+from tests.days import STEPS, forget, states
 from tests.exactness.processes import until
 from tests.exactness.sickness import (
     DATE,
@@ -31,7 +31,6 @@ from tests.exactness.sickness import (
 )
 from tests.rehearsal import Rehearsal
 from workflow.stack import place
-from workflow.tasks import STEPS
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from tests.conftest import Pipeline
 from tests.days import states
 from tests.exactness.sickness import Command, day, require_sentence, started
 from tests.test_day import STEPS
-from workflow import ledger
+from workflow.ledger import runs
+from workflow.ledger.details import Extracting
 from workflow.tasks import ExtractUsers
 
 
@@ -86,11 +87,11 @@ def test_a_failed_date_does_not_keep_it_from_waiting_for_another(
     elsewhere, broken = datetime.date(2026, 9, 15), datetime.date(2026, 9, 16)
     pipeline.set("source", users_per_day=20)
     days.run(broken, ExtractUsers)
-    (run,) = ledger.history(broken)
+    (run,) = runs.history(broken)
     cassandra.execute(
         "DELETE FROM batch_keyspace.raw_users WHERE extraction_date = %s AND extraction_id = %s "
         "AND bucket = 0",
-        (broken, run.extraction_id),
+        (broken, Extracting.of(run).extraction_id),
     )
     slow(pipeline, "elsewhere", "delay=4")
     with started(pipeline, *day("", date=str(elsewhere))) as first:
@@ -100,4 +101,4 @@ def test_a_failed_date_does_not_keep_it_from_waiting_for_another(
         assert first.ends(within=100) == 0, first.output
     assert "Waiting up to 120 s for another process" in second.output
     assert f"1 of 2 dates are not complete: {broken}." in second.output
-    assert [run.state for run in ledger.history(broken)] == ["succeeded", "failed"]  # tried once
+    assert [run.state for run in runs.history(broken)] == ["succeeded", "failed"]  # tried once

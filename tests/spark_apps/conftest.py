@@ -13,9 +13,12 @@ import pytest
 from luigi.configuration import get_config
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_apps.cassandra_source import SCHEMA, check_document, errors_as_json
+from spark_apps.cassandra_source import SCHEMA, Documents, errors_as_json
 from spark_apps.transform_users import transform
-from workflow import engine
+from spark_apps.users import LEAVES
+from workflow.spark import engine
+
+DOCUMENTS = Documents(LEAVES)
 
 #: A user as RandomUser 1.4 sends it; born on a leap day.
 USER: dict[str, Any] = {
@@ -98,7 +101,7 @@ def raw_frame(spark: SparkSession) -> Callable[[list[object]], DataFrame]:
 
     def make(documents: list[object]) -> DataFrame:
         texts = [doc if isinstance(doc, str) else json.dumps(doc) for doc in documents]
-        checked = [check_document(text) for text in texts]
+        checked = [DOCUMENTS.check(text) for text in texts]
         rows = [(n, raw, errors_as_json(errors)) for n, (raw, errors) in enumerate(checked)]
         return spark.createDataFrame(rows, SCHEMA)
 

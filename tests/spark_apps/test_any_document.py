@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark_apps.cassandra_source import LEAVES
-from spark_apps.transform_users import COLUMNS
+from spark_apps.users import COLUMNS, LEAVES
 from tests.spark_apps.conftest import USER
 
 DOCUMENTS = 1500
@@ -125,7 +124,7 @@ def test_any_document_ends_as_one_row_without_secrets(
         clean = row["outcome"] == "clean"
         assert clean or row["outcome"] == "rejected", document
         assert clean == (row["reasons"] is None), document
-        assert clean == all(row[name] is not None for name, _ in COLUMNS), document
+        assert clean == all(row[name] is not None for name, *_ in COLUMNS), document
         assert clean or row["reasons"], document
         shown = repr(row)
         assert SECRET not in shown, document

@@ -14,9 +14,12 @@ import pytest
 from cassandra.query import BatchStatement, BatchType
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_apps.cassandra_source import BUCKET_ROWS, LEAVES, check_document, raw_users
-from workflow import engine
+from spark_apps.cassandra_source import raw_documents
+from spark_apps.users import LEAVES
+from tests.spark_apps.conftest import DOCUMENTS
 from workflow.errors import DataError, StoreError
+from workflow.spark import engine
+from workflow.stores.raw_store import BUCKET_ROWS
 
 PROJECT = Path(__file__).parents[2]
 DAY = date(2026, 3, 1)
@@ -48,7 +51,7 @@ BATCH_ROWS = 1000  # a divisor of BUCKET_ROWS: a batch stays in one partition
     ],
 )
 def test_no_document(text: str | None, error: str) -> None:
-    assert check_document(text) == (None, [(error, None, None)])
+    assert DOCUMENTS.check(text) == (None, [(error, None, None)])
 
 
 NUL, LONE, WRONG = "nul_character", "lone_surrogate", "wrong_structure"
@@ -86,7 +89,7 @@ NUL, LONE, WRONG = "nul_character", "lone_surrogate", "wrong_structure"
 def test_unfit_leaves_are_named_and_escaped(
     text: str, errors: list[tuple[str, str | None, str | None]]
 ) -> None:
-    canonical, found = check_document(text)
+    canonical, found = DOCUMENTS.check(text)
     assert found == errors
     assert canonical is not None
     document = json.loads(canonical)
@@ -101,8 +104,8 @@ def test_unfit_leaves_are_named_and_escaped(
 def test_the_other_leaves_of_an_unfit_document_are_kept(
     user: Callable[..., dict[str, Any]],
 ) -> None:
-    fit, none = check_document(json.dumps(user(1)))
-    unfit, errors = check_document(json.dumps(user(1, {"login.password": "\0"})))
+    fit, none = DOCUMENTS.check(json.dumps(user(1)))
+    unfit, errors = DOCUMENTS.check(json.dumps(user(1, {"login.password": "\0"})))
     assert (unfit, none) == (fit, [])
     assert errors == [(NUL, None, None)]
 
@@ -124,14 +127,14 @@ def test_the_other_leaves_of_an_unfit_document_are_kept(
     ],
 )
 def test_leaves_become_text(value: str, text: str | None) -> None:
-    canonical, errors = check_document('{"gender": ' + value + ', "other": [1, {}]}')
+    canonical, errors = DOCUMENTS.check('{"gender": ' + value + ', "other": [1, {}]}')
     assert errors == []
     assert canonical is not None
     assert json.loads(canonical)["gender"] == text
 
 
 def test_nothing_but_the_leaves_is_kept(user: Callable[..., dict[str, Any]]) -> None:
-    canonical, _ = check_document(json.dumps(user(1)))
+    canonical, _ = DOCUMENTS.check(json.dumps(user(1)))
     assert canonical is not None
 
     def paths(node: dict[str, Any], prefix: str = "") -> set[str]:
@@ -163,7 +166,7 @@ class Extraction:
             keyspace.session.execute(batch)
 
     def read(self, spark: SparkSession, **options: Any) -> DataFrame:
-        return raw_users(
+        read: DataFrame = raw_documents(
             spark,
             **{
                 "hosts": self.keyspace.hosts,
@@ -172,21 +175,25 @@ class Extraction:
                 "keyspace": self.keyspace.keyspace,
                 "extraction_date": DAY,
                 "extraction_id": self.id,
+                "leaves": LEAVES,
+                "bucket_rows": BUCKET_ROWS,
                 "readers": 2,
+                "patience": 60,
                 **options,
             },
         )
+        return read
 
 
 def test_reads_every_bucket_once(spark: SparkSession, cassandra_keyspace: Any) -> None:
     rows = BUCKET_ROWS + 3
     extraction = Extraction(cassandra_keyspace, ['{"gender": 1}'] * (rows - 1) + ["x"])
-    table = extraction.read(spark, rows=rows, buckets=2).toArrow().sort_by("position")
+    table = extraction.read(spark, rows=rows).toArrow().sort_by("position")
     assert table["position"].to_pylist() == list(range(rows))
     errors = table["json_errors"].to_pylist()
     assert errors[:-1] == [None] * (rows - 1)
     assert json.loads(errors[-1]) == [{"reason": "invalid_json", "field": None, "value": None}]
-    assert table["raw_data"][0].as_py() == check_document('{"gender": 1}')[0]
+    assert table["raw_data"][0].as_py() == DOCUMENTS.check('{"gender": 1}')[0]
     assert table["raw_data"][rows - 1].as_py() is None
 
 
@@ -201,26 +208,17 @@ def test_reads_every_bucket_once(spark: SparkSession, cassandra_keyspace: Any) -
 def test_lost_rows(spark: SparkSession, cassandra_keyspace: Any, rows: int, sentence: str) -> None:
     extraction = Extraction(cassandra_keyspace, ["{}"] * 3)
     with pytest.raises(DataError) as error, engine.failures_explained():
-        extraction.read(spark, rows=rows, buckets=1).collect()
+        extraction.read(spark, rows=rows).collect()
     assert str(error.value) == (
         f"Bucket 0 of extraction {extraction.id} of 2026-03-01 in Cassandra {sentence} "
         "do not belong there; `workflow rerun 2026-03-01 --from ExtractUsers`."
     )
 
 
-def test_wrong_number_of_buckets(spark: SparkSession, cassandra_keyspace: Any) -> None:
-    extraction = Extraction(cassandra_keyspace, [])
-    with (
-        pytest.raises(DataError, match=r"^An extraction of 3 rows has 1 buckets, not 2\.$"),
-        engine.failures_explained(),
-    ):
-        extraction.read(spark, rows=3, buckets=2).collect()
-
-
 def test_cassandra_down(spark: SparkSession, cassandra_keyspace: Any) -> None:
     extraction = Extraction(cassandra_keyspace, [])
     with pytest.raises(StoreError, match="NoHostAvailable") as error, engine.failures_explained():
-        extraction.read(spark, rows=3, buckets=1, port=1).collect()
+        extraction.read(spark, rows=3, port=1).collect()
     assert "\n" not in str(error.value)
 
 
@@ -230,7 +228,7 @@ def test_password_file_is_read_by_the_reader(
     extraction = Extraction(cassandra_keyspace, [])
     missing = str(tmp_path / "missing")
     with pytest.raises(StoreError, match=missing), engine.failures_explained():
-        extraction.read(spark, rows=3, buckets=1, user="u", password_file=missing).collect()
+        extraction.read(spark, rows=3, user="u", password_file=missing).collect()
 
 
 BARE_SERVER = """
@@ -264,7 +262,7 @@ def test_programs_on_a_server_without_the_project(
             "--date": DAY.isoformat(),
             "--extraction-id": str(extraction.id),
             "--rows": "10",
-            "--buckets": "1",
+            "--bucket-rows": "20000",
             "--hosts": cassandra_keyspace.hosts,
             "--port": str(cassandra_keyspace.port),
             "--datacenter": cassandra_keyspace.datacenter,

@@ -17,8 +17,8 @@ import pytest
 from cassandra.cluster import Session
 from pyspark.sql import SparkSession
 
-from spark_apps.cassandra_source import check_document
 from tests.conftest import Pipeline
+from tests.days import VERSIONS, publish
 from tests.engines import (
     client_mode_works,
     engines_of,
@@ -26,11 +26,12 @@ from tests.engines import (
     run_days,
     tables,
 )
+from tests.spark_apps.conftest import DOCUMENTS
 from tests.spark_apps.test_transform_users import CLEAN_CASES, REJECTED_CASES
-from workflow.ledger import Outcome, lease
-from workflow.randomuser import Extraction, Page
-from workflow.raw_store import RawStore
-from workflow.tasks import ExtractUsers, logic_versions
+from workflow.extraction import Extraction, Page
+from workflow.ledger.details import Extracted, Extracting
+from workflow.ledger.lease import Outcome, take_lease
+from workflow.stores.raw_store import RawStore
 
 ONLY_REJECTS = datetime.date(2026, 2, 26)
 LOST_A_ROW = datetime.date(2026, 2, 27)
@@ -117,26 +118,21 @@ def store(session: Session, date: datetime.date, documents: list[str]) -> uuid.U
     )
     extraction_id = uuid.uuid4()
     with (
-        lease("ExtractUsers", date) as held,
+        take_lease("ExtractUsers", date, VERSIONS) as held,
         held.attempt(
-            inputs=[],
-            logic_version=ExtractUsers.logic_version,
+            (),
             rows_in=len(documents),
-            details={"extraction_id": str(extraction_id)},
+            details=Extracting(extraction_id=extraction_id, extraction=asked),
         ) as attempt,
     ):
         raw = RawStore(session, date, extraction_id)
         raw.write_page(Page(number=1, offset=0, documents=documents, server=""))
         manifest = raw.publish_manifest(asked, datetime.datetime.now(datetime.UTC))
-        attempt.publish(
-            logic_versions(),
-            Outcome(
-                rows_in=len(documents),
-                rows_out=manifest.stored,
-                bytes=manifest.bytes,
-                details={"sha256": manifest.sha256},
-            ),
+        details = Extracted(
+            server="", pages=1, pages_resumed=0, buckets=manifest.buckets, sha256=manifest.sha256
         )
+        outcome = Outcome(rows_out=manifest.stored, bytes=manifest.bytes, details=details)
+        publish(attempt, outcome)
     return extraction_id
 
 
@@ -212,7 +208,7 @@ def _account_for_every_document(pipeline: Pipeline, good: list[str], bad: list[s
     stored = pipeline.rows(
         "SELECT last_name, postcode FROM users WHERE partition_date = %s ORDER BY position", MIXED
     )
-    documents = [json.loads(str(check_document(text)[0])) for text in good]
+    documents = [json.loads(str(DOCUMENTS.check(text)[0])) for text in good]
     assert [(row.last_name, row.postcode) for row in stored] == [
         (document["name"]["last"], document["location"]["postcode"]) for document in documents
     ]

@@ -46,7 +46,7 @@ Start = Callable[..., Standin]
 
 def command(*options: str) -> list[str]:
     """The command line of a stand-in on a free port."""
-    return [sys.executable, "-m", "workflow.stack.standin", "--port", "0", *options]
+    return [sys.executable, "-m", "workflow.standin", "--port", "0", *options]
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.standin.conftest import Standin, Start
-from workflow.stack.standin.faults import ANSWER_FAULTS, CONDITIONS, USER_FAULTS
+from workflow.standin.faults import ANSWER_FAULTS, CONDITIONS, USER_FAULTS
 
 QUERY = "seed=batch-20261120-users&results=20"
 TEXT = Path(__file__).resolve().parents[2] / "docs/rehearsals.md"

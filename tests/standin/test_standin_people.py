@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.standin.conftest import Standin
-from workflow.stack.standin.people import users
-from workflow.stack.standin.pools import folks
+from workflow.standin.people import users
+from workflow.standin.pools import folks
 
 User = dict[str, Any]
 

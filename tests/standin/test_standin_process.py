@@ -75,7 +75,7 @@ def test_without_a_limit_nothing_is_refused(standin: Standin) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_cleanly_and_it_logged_one_line(signum: int) -> None:
-    command = [sys.executable, "-m", "workflow.stack.standin", "--port", "0"]
+    command = [sys.executable, "-m", "workflow.standin", "--port", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -94,7 +94,7 @@ def test_a_taken_port_is_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = subprocess.run(
-            [sys.executable, "-m", "workflow.stack.standin", "--port", str(port)],
+            [sys.executable, "-m", "workflow.standin", "--port", str(port)],
             capture_output=True,
             text=True,
             timeout=30,

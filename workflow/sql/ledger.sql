@@ -20,7 +20,7 @@ ORDER BY seq;
 SELECT name, sha256 FROM schema_migrations;
 
 -- name: try_lease
-SELECT pg_try_advisory_lock(hashtext(%(job)s), %(date)s::date - date '2000-01-01') AS held;
+SELECT pg_try_advisory_lock(hashtext(%(job)s), %(date)s::date - date '2000-01-01') AS taken;
 
 -- name: wait_for_lease
 SELECT pg_advisory_lock(hashtext(%(job)s), %(date)s::date - date '2000-01-01');
@@ -51,7 +51,7 @@ ORDER BY partition_date, job, seq DESC;
 -- Only the holder of the lease calls this: whoever wrote these rows is gone.
 UPDATE extraction_metadata
 SET state = 'interrupted', finished_at = clock_timestamp(),
-    error = 'the process ended without a word'
+    error = 'the process exited without recording a result'
 WHERE partition_date = %(date)s AND job = %(job)s AND state = 'running';
 
 -- name: start_attempt
@@ -67,7 +67,7 @@ VALUES
          WHERE partition_date = %(date)s AND job = %(job)s
      )),
      %(host)s, %(process)s, %(requested_by)s, %(details)s)
-RETURNING started_at;
+RETURNING run_id, rows_in, started_at;
 
 -- name: mark_swept
 UPDATE extraction_metadata SET details = details || '{"swept": true}'
@@ -86,6 +86,9 @@ RETURNING seq;
 SELECT state FROM extraction_metadata WHERE run_id = %(run_id)s FOR SHARE;
 
 -- name: end_without_success
+-- Short, because the process may be about to be ended at its deadline.
+SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '5s';
 UPDATE extraction_metadata
 SET state = %(state)s, finished_at = clock_timestamp(), error = %(error)s
 WHERE run_id = %(run_id)s AND state = 'running';

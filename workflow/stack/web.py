@@ -88,7 +88,7 @@ def _prepare_luigid(place: Place, _console: Console) -> Program:
 def _prepare_standin(place: Place, _console: Console) -> Program:
     return Program(
         command=[
-            *(sys.executable, "-m", "workflow.stack.standin"),
+            *(sys.executable, "-m", "workflow.standin"),
             *("--port", str(place.standin_port)),
         ],
         directory=place.project,

@@ -1,0 +1,42 @@
+"""What this project changes in Luigi and in Python when it is imported, each with its reason."""
+
+import os
+import sys
+from pathlib import Path
+
+import luigi.worker
+import truststore
+from luigi.configuration import get_config
+from luigi.interface import core
+
+from workflow.errors import show_uncaught
+from workflow.resources import resource
+from workflow.worker import PatientWorker
+
+
+def bootstrap() -> None:
+    """Make the changes; doing so again changes nothing more."""
+    # what a person can mend is said in a sentence, also where Luigi would print a traceback
+    sys.excepthook = show_uncaught
+    ignore_proxy_on_loopback()
+    # HTTPS trusts what the machine trusts, not what a package once brought: behind a company's
+    # own certificate authority nothing else reaches the API
+    truststore.inject_into_ssl()
+    # outside the project's root, in an installed wheel, the file lies inside the package
+    if not Path(get_config().get("core", "logging_conf_file", "")).is_file():
+        get_config().set("core", "logging_conf_file", str(resource("config") / "logging.cfg"))
+    # the command line of Luigi has no other way to name a worker
+    luigi.worker.Worker = PatientWorker  # type: ignore[misc]
+    # Luigi reads these two from [core], and then warns that nobody reads them
+    core.ignore_unconsumed |= {"rpc_retry_attempts", "rpc_retry_wait"}
+
+
+def ignore_proxy_on_loopback() -> None:
+    """Make every library leave out an HTTP proxy for loopback addresses.
+
+    requests, urllib and gRPC all honour NO_PROXY, in one case or the other.
+    """
+    for name in ("no_proxy", "NO_PROXY"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        missing = [host for host in ("127.0.0.1", "localhost", "::1") if host not in hosts]
+        os.environ[name] = ",".join(hosts + missing)

@@ -1,0 +1,1 @@
+"""The ledger: what is done of each date, who works on what, and what came of it."""

@@ -1,0 +1,100 @@
+"""`workflow plan DATE --diff`: what the current rules would change, without publishing it."""
+
+import contextlib
+import dataclasses
+import datetime
+import uuid
+from typing import Any
+
+from workflow import deadline, sql
+from workflow.errors import DataError, StoreError
+from workflow.ledger import runs
+from workflow.ledger.details import Extracting
+from workflow.ledger.lease import take_lease
+from workflow.spark import jobs
+from workflow.stores import lake, warehouse
+from workflow.stores.lake import ParquetRun
+from workflow.stores.postgres import connect, fetch, transaction
+
+_SQL = sql.load("difference.sql")
+
+JOB = lake.DIFFERENCE  # names the lease; nothing of it stands in the ledger
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What would change in a table: how many rows, and the first of them.
+
+    Each row has a `key` (user_id, position, or dimension and member), and what is there `old`
+    and `new` as a dictionary, None where there is nothing.
+    """
+
+    total: int
+    new: int
+    gone: int
+    rows: list[Any]
+
+
+def difference(date: datetime.date, *, limit: int | None = None) -> dict[str, Changes]:
+    """Transform a date's raw documents by this code, and hold the rows against PostgreSQL's.
+
+    Returns the changes by table, with at most `limit` rows of each or all. The new rows lie in
+    the lake's scratch meanwhile.
+
+    Raises DataError for a date that was never extracted, LeaseError when somebody else looks at
+    the same date, and what the Spark jobs raise.
+    """
+    succeeded = [
+        run for run in runs.history(date) if (run.job, run.state) == ("ExtractUsers", "succeeded")
+    ]
+    if not succeeded:
+        raise DataError(
+            f"{date} was never extracted, so there is nothing to compare; `workflow run {date}`."
+        )
+    with (
+        take_lease(JOB, date, {}),
+        deadline.watch(f"The difference of {date}", lambda _: True),
+        contextlib.ExitStack() as stack,
+    ):
+        for run_id in lake.run_ids(JOB, date):
+            with contextlib.suppress(StoreError):  # the job of a client that was killed may go on
+                lake.remove(lake.run_url(JOB, date, run_id))
+        scratch = lake.run_url(JOB, date, uuid.uuid4())
+        stack.callback(lake.remove, scratch)
+        jobs.transform(
+            date,
+            Extracting.of(succeeded[-1]).extraction_id,
+            rows=succeeded[-1].rows_out or 0,
+            output=f"{scratch}/users",
+        )
+        jobs.compute_statistics(f"{scratch}/users", output=f"{scratch}/statistics")
+        users = ParquetRun(f"{scratch}/users", job="TransformUsers", date=date)
+        statistics = ParquetRun(f"{scratch}/statistics", job="ComputeStats", date=date)
+        return _compare(date, warehouse.rows_of_day(users, statistics), limit)
+
+
+def _compare(date: datetime.date, rows: warehouse.DayRows, limit: int | None) -> dict[str, Changes]:
+    """Hold rows against what the three tables hold at one moment; changes nothing."""
+    with connect("workflow differences") as connection:
+        connection.set_session(isolation_level="REPEATABLE READ")
+        with transaction(connection) as cursor:
+            cursor.execute(_SQL.create_new_tables)
+            warehouse.copy_day(cursor, date, rows, prefix="new_")
+            found = {
+                table: _changes(fetch(cursor, statement, {"date": date, "limit": limit}))
+                for table, statement in (
+                    ("users", _SQL.different_users),
+                    ("rejected_users", _SQL.different_rejected_users),
+                    ("user_statistics", _SQL.different_user_statistics),
+                )
+            }
+            connection.rollback()
+    return found
+
+
+def _changes(rows: list[Any]) -> Changes:
+    """Each row carries the counts of all."""
+    if not rows:
+        return Changes(total=0, new=0, gone=0, rows=[])
+    first = rows[0]
+    return Changes(total=first.total, new=first.total_new, gone=first.total_gone, rows=rows)

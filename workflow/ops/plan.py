@@ -1,0 +1,131 @@
+"""`workflow plan`: what is done, what is due, and why. Asks the ledger, changes nothing."""
+
+import dataclasses
+import datetime
+from collections.abc import Mapping, Sequence
+
+from workflow.extraction import Extraction
+from workflow.ledger import runs
+from workflow.ledger.details import Extracting
+from workflow.ledger.runs import Run, Snapshot
+from workflow.step import Step
+from workflow.tasks import RunDaily
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepPlan:
+    """A step of a date. `reason` is a word for programs, `why` the same for people.
+
+    `current` is the run that makes it done.
+
+    reason: done, never_ran, running, failed, interrupted, marked, logic_changed, input_replaced,
+    input_due
+    """
+
+    step: str
+    reason: str
+    why: str
+    current: Run | None
+
+    @property
+    def due(self) -> bool:
+        """Whether the next run works on it."""
+        return self.reason != "done"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DatePlan:
+    """A date: its steps in order, and with which other settings it was made."""
+
+    date: datetime.date
+    steps: list[StepPlan]
+    other_settings: list[str]
+
+    @property
+    def due(self) -> bool:
+        """Whether the next run works on the date."""
+        return any(step.due for step in self.steps)
+
+
+def plan(dates: Sequence[datetime.date]) -> list[DatePlan]:
+    """The plan of some dates, in order, by a few queries whatever their number."""
+    day = RunDaily(date=dates[0])
+    known = runs.snapshot(day.versions(), min(dates), max(dates))
+    if any(_is_orphan(run, known) for run in known.newest.values()):  # or it has just ended
+        known = runs.snapshot(day.versions(), min(dates), max(dates))
+    return [_date_plan(date, known, day.steps()) for date in dates]
+
+
+def _date_plan(date: datetime.date, known: Snapshot, steps: Sequence[Step]) -> DatePlan:
+    """`steps` may be of another date: all dates have the same."""
+    plans = [_step_plan(date, known, step) for step in steps]
+    extract = known.current.get((date, "ExtractUsers"))
+    return DatePlan(
+        date=date, steps=plans, other_settings=_other_settings(extract) if extract else []
+    )
+
+
+def _step_plan(date: datetime.date, known: Snapshot, step: Step) -> StepPlan:
+    job = step.task_family
+    current, newest = known.current.get((date, job)), known.newest.get((date, job))
+    if current:
+        reason, why = "done", f"since {_time(current.finished_at)}"
+    elif newest is None:
+        reason, why = "never_ran", "never ran"
+    elif newest.state == "succeeded":
+        inputs = [task.task_family for task in step.deps()]
+        reads = {name: known.current.get((date, name)) for name in inputs}
+        reason, why = _reason_of_stale(newest, step.logic_version, reads)
+    else:
+        reason, why = _reason_of_unpublished(newest, known)
+    return StepPlan(step=job, reason=reason, why=why, current=current)
+
+
+def _is_orphan(run: Run, known: Snapshot) -> bool:
+    return run.state == "running" and (run.partition_date, run.job) not in known.holders
+
+
+def _reason_of_unpublished(run: Run, known: Snapshot) -> tuple[str, str]:
+    """Why a step is due whose newest row is no success."""
+    began = f"{_time(run.started_at)} in process {run.process} on {run.host}"
+    because = f": {run.reason}" if run.reason else ""
+    reasons = {
+        "running": ("running", f"running since {began}"),
+        "orphan": (
+            "interrupted",
+            f"interrupted: it began {began} and exited without recording a result",
+        ),
+        "failed": ("failed", f"failed {_time(run.finished_at)}: {run.error}"),
+        "interrupted": ("interrupted", f"interrupted {_time(run.finished_at)}: {run.error}"),
+        "invalidated": ("marked", f"marked by {run.requested_by} {_time(run.started_at)}{because}"),
+    }
+    return reasons["orphan" if _is_orphan(run, known) else run.state]
+
+
+def _reason_of_stale(run: Run, version: int, reads: Mapping[str, Run | None]) -> tuple[str, str]:
+    """Why a run that succeeded, and was not marked, is not current; `reads` are now current."""
+    if run.logic_version != version:
+        return "logic_changed", f"logic changed: version {run.logic_version}, now {version}"
+    due = [job for job, current in reads.items() if current is None]
+    if due:
+        return "input_due", f"input due: {' and '.join(due)}"
+    again = [job for job, current in reads.items() if current and current.run_id not in run.inputs]
+    return "input_replaced", f"input replaced: {' and '.join(again)} ran again"
+
+
+def _time(when: datetime.datetime | None) -> str:
+    return f"{when:%Y-%m-%d %H:%M:%S}" if when else "?"
+
+
+def _other_settings(extract: Run) -> list[str]:
+    """How a date's extraction differs from what today's settings ask for; makes nothing due."""
+    made = Extracting.of(extract).extraction
+    now = Extraction.of(extract.partition_date)
+    return [
+        f"{what} {before} (now {after})"
+        for what, before, after in (
+            ("source", made.url, now.url),
+            ("users per day", made.users_per_day, now.users_per_day),
+        )
+        if before != after
+    ]

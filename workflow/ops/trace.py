@@ -1,0 +1,148 @@
+"""`workflow trace`: from a figure or a person back to the run, the request and the document."""
+
+import dataclasses
+import datetime
+import json
+import uuid
+from typing import Any
+
+from workflow import sql
+from workflow.errors import DataError
+from workflow.extraction import Extraction
+from workflow.ledger import runs
+from workflow.ledger.details import Extracting
+from workflow.ledger.runs import Run
+from workflow.stores import cassandra, warehouse
+from workflow.stores.postgres import query
+from workflow.stores.raw_store import RawStore, StoredPage
+
+_SQL = sql.load("trace.sql")
+
+MASK = "•••"
+
+#: Keys of a document whose values are never shown, wherever they stand.
+SECRET_KEYS = frozenset({"password", "salt", "md5", "sha1", "sha256"})
+
+#: In objects that hold a secret only these keys are shown.
+OPEN_KEYS = {"login": frozenset({"uuid", "username"}), "id": frozenset({"name"})}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where one person came from: a row, its page's request, and the document, secrets masked."""
+
+    table: str
+    position: int
+    row: dict[str, Any]
+    page: int
+    request: str
+    stored: StoredPage | None
+    document: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trace:
+    """What a date's tables were made from: the load, then all that it read, newest first.
+
+    `statistics` are the rows of `user_statistics` of the date.
+    """
+
+    date: datetime.date
+    runs: list[Run]
+    statistics: list[Any]
+    extraction: Extraction
+    extraction_id: uuid.UUID
+    sources: list[Source]
+
+
+def trace(date: datetime.date, user_id: uuid.UUID | None = None) -> Trace:
+    """What is in PostgreSQL of a date, and of one person in it, back to where it came from.
+
+    Follows the newest load that succeeded, whose rows the tables hold, even if a step is due.
+
+    Raises DataError when the date was never loaded or does not hold the person, StoreError.
+    """
+    history = runs.history(date)
+    loads = [run for run in history if (run.job, run.state) == ("LoadUsers", "succeeded")]
+    if not loads:
+        raise DataError(f"{date} was never loaded; `workflow plan {date}` says why.")
+    by_id = {run.run_id: run for run in history}
+    read: dict[uuid.UUID, Run] = {}
+    rest = [loads[-1]]
+    while rest:
+        run = rest.pop(0)
+        read.setdefault(run.run_id, run)
+        rest += [by_id[run_id] for run_id in run.inputs]
+    chain = sorted(read.values(), key=lambda run: run.seq, reverse=True)
+    extract = Extracting.of(chain[-1])
+    return Trace(
+        date=date,
+        runs=chain,
+        statistics=warehouse.statistics(date),
+        extraction=extract.extraction,
+        extraction_id=extract.extraction_id,
+        sources=_sources(date, user_id, extract) if user_id else [],
+    )
+
+
+def _sources(date: datetime.date, user_id: uuid.UUID, extract: Extracting) -> list[Source]:
+    extraction = extract.extraction
+    places = query(_SQL.where_is, date=date, user_id=user_id)
+    if not places:
+        raise DataError(f"{date} has no user {user_id}, neither among users nor among rejects.")
+    sources = []
+    with cassandra.connect() as session:
+        store = RawStore(session, date, extract.extraction_id)
+        stored = store.pages()
+        for place in places:
+            page = place.position // extraction.page_size + 1
+            sources.append(
+                Source(
+                    table=place.table,
+                    position=place.position,
+                    row=place.row,
+                    page=page,
+                    request=extraction.request(page),
+                    stored=stored.get(page),
+                    document=masked(store.document(place.position)),
+                )
+            )
+    return sources
+
+
+def masked(document: str | None) -> str:
+    """A raw document to be shown, a line per field of it, without any secret's value."""
+    if document is None:
+        return "Cassandra does not hold it; `workflow verify` says more."
+    try:
+        fields = json.loads(document)
+        shown = [_shown(name, value) for name, value in fields.items()]
+    except (AttributeError, ValueError, RecursionError):
+        size = len(document.encode(errors="surrogatepass"))
+        return f"{size:,} bytes that are no JSON object, not shown: they may hold a secret."
+    # a lone surrogate is no text that a terminal takes
+    return "\n".join(shown).encode(errors="backslashreplace").decode()
+
+
+def _shown(name: str, value: Any) -> str:
+    return ": ".join(json.dumps(part, ensure_ascii=False) for part in (name, _masked(value, name)))
+
+
+def _masked(value: Any, key: str) -> Any:
+    open_keys = OPEN_KEYS.get(key.strip().lower())
+    if isinstance(value, dict):
+        return {
+            name: MASK
+            if _is_secret(name) or (open_keys is not None and name not in open_keys)
+            else _masked(inner, name)
+            for name, inner in value.items()
+        }
+    if open_keys is not None or _is_secret(key):
+        return MASK  # a secret that stands where its object is expected
+    if isinstance(value, list):
+        return [_masked(item, key) for item in value]
+    return value
+
+
+def _is_secret(key: str) -> bool:
+    return key.strip().lower() in SECRET_KEYS

@@ -1,0 +1,202 @@
+"""`workflow verify`: do the three stores hold what the ledger says?
+
+For each step of a date the newest succeeded run is held against its store, by counts and
+by digests: documents against the pages' sha256, Parquet against its row counts, tables
+against the fingerprint taken in the transaction that loaded them.
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+
+from cassandra.cluster import Session
+
+from workflow.errors import DataError, StoreError
+from workflow.ledger import runs
+from workflow.ledger.details import Computed, Extracted, Extracting, Loaded
+from workflow.ledger.runs import Run, Versions
+from workflow.stores import cassandra, lake, raw_store, warehouse
+from workflow.stores.raw_store import RawStore
+from workflow.tasks import RunDaily, published
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What was found for a date: each problem and each left-over is a sentence."""
+
+    date: datetime.date
+    raw: int
+    users: int
+    rejected: int
+    due: list[str]
+    problems: list[str]
+    leftovers: list[str]
+
+
+def verify(dates: Sequence[datetime.date]) -> Iterator[Verdict]:
+    """Hold the stores against the ledger, a date after the other. Changes nothing.
+
+    Where no step is due, raw documents must also equal users plus rejects: before that, they
+    may be of different generations. Raises StoreError when a store cannot be asked at all.
+    """
+    versions = RunDaily(date=dates[0]).versions()
+    with cassandra.connect() as session:
+        for date in dates:
+            yield _verdict(session, date, versions)
+
+
+def _verdict(session: Session, date: datetime.date, versions: Versions) -> Verdict:
+    history = runs.history(date)
+    current = runs.current_runs(versions, date, date)
+    due = [job for job in versions if (date, job) not in current]
+    done = {run.job: run for run in history if run.state == "succeeded"}
+    problems: list[str] = []
+    raw = 0
+    if "ExtractUsers" in done:
+        raw, found = _raw_problems(session, done["ExtractUsers"])
+        problems += found
+    for job in lake.FOLDERS:
+        if job in done:
+            problems += _parquet_problems(done[job])
+    tables, found = _warehouse_problems(date, done.get("LoadUsers"))
+    problems += found
+    if not due and not problems and raw != tables["users"] + tables["rejected_users"]:
+        problems.append(
+            f"{raw:,} raw documents are not {tables['users']:,} users and "
+            f"{tables['rejected_users']:,} rejects; `workflow rerun {date} --from TransformUsers`."
+        )
+    return Verdict(
+        date=date,
+        raw=raw,
+        users=tables["users"],
+        rejected=tables["rejected_users"],
+        due=due,
+        problems=problems,
+        leftovers=[*_leftovers(session, date)],
+    )
+
+
+def _mend(problem: str, run: Run) -> str:
+    """The sentence for a store that does not hold what a run published."""
+    return f"{problem}; `workflow rerun {run.partition_date} --from {run.job}`."
+
+
+def _raw_problems(session: Session, run: Run) -> tuple[int, list[str]]:
+    """Documents counted, and what is wrong with the extraction that a run published."""
+    extraction_id = Extracting.of(run).extraction_id
+    store = RawStore(session, run.partition_date, extraction_id)
+    manifest = store.manifest()
+    if manifest is None:
+        return 0, [
+            _mend(f"Cassandra has no extraction {extraction_id}, which the ledger names", run)
+        ]
+    pages = store.pages()
+    digests = hashlib.sha256("".join(pages[n].sha256 for n in sorted(pages)).encode()).hexdigest()
+    if not digests == manifest.sha256 == Extracted.of(run).sha256:
+        sentence = f"Extraction {extraction_id}: its pages are not those that it published"
+        return 0, [_mend(sentence, run)]
+    documents = itertools.chain.from_iterable(
+        store.documents(bucket) for bucket in range(manifest.buckets)
+    )
+    rows, problems = 0, []
+    for number in sorted(pages):
+        page = pages[number]
+        texts: list[str] = []
+        for position, text in itertools.islice(documents, page.rows):
+            if position != rows + len(texts):
+                sentence = (
+                    f"Extraction {extraction_id}: the document at position {rows + len(texts):,} "
+                    f"is missing (page {number})"
+                )
+                problems.append(_mend(sentence, run))
+                return rows + len(texts), problems
+            texts.append(text)
+        rows += len(texts)
+        if raw_store.digest(texts) != page.sha256:
+            sentence = (
+                f"Extraction {extraction_id}: page {number} does not hold the documents that were "
+                f"stored ({len(texts):,} of {page.rows:,} rows)"
+            )
+            problems.append(_mend(sentence, run))
+    rows += sum(1 for _ in documents)
+    if rows != run.rows_out:
+        sentence = (
+            f"Extraction {extraction_id} holds {rows:,} documents instead of {run.rows_out:,}"
+        )
+        problems.append(_mend(sentence, run))
+    return rows, problems
+
+
+def _parquet_problems(run: Run) -> list[str]:
+    parquet = published(run)
+    expected = (
+        (run.rows_out or 0) + (run.rows_rejected or 0)
+        if run.job == "TransformUsers"
+        else Computed.of(run).statistics
+    )
+    try:
+        rows = parquet.rows()
+    except StoreError as exc:
+        return [f"{run.job}: {exc}"]
+    if rows == expected:
+        return []
+    return [_mend(f"{run.job}: {parquet.url} holds {rows:,} rows instead of {expected:,}", run)]
+
+
+def _warehouse_problems(
+    date: datetime.date, run: Run | None
+) -> tuple[warehouse.Fingerprint, list[str]]:
+    """What the tables hold of a date, and what is wrong with it; `run` loaded it, if one did."""
+    if run is None:
+        tables = warehouse.fingerprint(date)
+        return tables, [
+            f"PostgreSQL holds {tables[table]:,} rows in {table} of {date}, but no load succeeded; "
+            f"`workflow run {date}` replaces them."
+            for table in warehouse.TABLES
+            if tables[table]
+        ]
+    loaded = Loaded.of(run).fingerprint
+    try:
+        tables = warehouse.fingerprint(date, loaded.get("columns", warehouse.FIRST_COLUMNS))
+    except DataError as exc:
+        return warehouse.fingerprint(date), [str(exc)]
+    return tables, [
+        _mend(
+            f"PostgreSQL holds {tables[table]:,} rows in {table} of {date}, not the "
+            f"{loaded[table]:,} that were loaded"
+            if tables[table] != loaded[table]
+            else f"{table} of {date} was changed in PostgreSQL after it was loaded",
+            run,
+        )
+        for table in warehouse.TABLES
+        if any(tables[key] != loaded[key] for key in (table, f"{table}_digest"))
+    ]
+
+
+def _leftovers(session: Session, date: datetime.date) -> Iterator[str]:
+    """What unpublished attempts left behind; the step's next attempt resumes or removes it.
+
+    So does the next `workflow plan --diff` with what one of them left that was killed.
+    """
+    present = {job: lake.run_ids(job, date) for job in lake.FOLDERS}
+    history = runs.history(date)  # after the lake: what lies there has its row by now
+    ended = {run.run_id for run in history if run.unpublished} | runs.abandoned(history)
+    used_runs = {run.run_id for run in history} - ended
+    if present[lake.DIFFERENCE] and runs.holder(lake.DIFFERENCE, date):
+        del present[lake.DIFFERENCE]  # it is at work
+    for job, run_ids in present.items():
+        left = run_ids - used_runs
+        if left:
+            left &= lake.run_ids(job, date)  # it may have been removed meanwhile
+        for run_id in sorted(left):
+            yield f"{job}: the Parquet run {run_id} was not finished."
+    attempts = [run for run in history if run.job == "ExtractUsers" and run.details]
+    extractions = {run.run_id: Extracting.of(run).extraction_id for run in attempts}
+    used = {extractions[run_id] for run_id in extractions.keys() - ended}
+    unfinished = {extractions[run_id] for run_id in extractions.keys() & ended}
+    for extraction_id in sorted(unfinished - used):
+        pages = RawStore(session, date, extraction_id).pages()
+        if pages:
+            yield f"ExtractUsers: extraction {extraction_id} ({len(pages)} pages) was not finished."

@@ -1,0 +1,1 @@
+"""The RandomUser API as a client sees it."""

@@ -1,0 +1,1 @@
+"""Where Spark runs, and what it is asked to do."""

@@ -1,0 +1,1 @@
+"""PostgreSQL, Cassandra and the lake: connections, tables, schemas."""

@@ -1,0 +1,260 @@
+"""The raw store: every JSON document as the API wrote it, in Apache Cassandra.
+
+Rows are keyed by (date, extraction, position), so writing a page twice changes nothing. A
+page's row in `extraction_pages` is written after all its documents are acknowledged, and
+the manifest after the last page: whatever is missing is the complement.
+
+All writes of an attempt carry its start as their timestamp, so those of an older attempt that
+is still alive somewhere never win over those of a newer one, however late they come.
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import uuid
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import msgspec
+from cassandra.cluster import Session
+from cassandra.concurrent import execute_concurrent
+from cassandra.query import BatchStatement, BatchType
+
+from workflow import sql
+from workflow.errors import DataError
+from workflow.extraction import Extraction, Page
+from workflow.settings import cassandra
+from workflow.stores.cassandra import patiently
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+BUCKET_ROWS = 20_000  # about 20 MB a partition
+
+#: A batch stays inside one partition and below 1 MiB. Measured on one node, rows/s in
+#: batches of 1 / 40 / 200 / 1,000 rows: 1,300 / 16,000 / 23,300 / 24,700.
+BATCH_ROWS = 400
+BATCH_BYTES = 512 * 1024
+BATCHES_IN_FLIGHT = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoredPage:
+    """A page whose documents are all acknowledged; `bytes` and `sha256` are of the documents.
+
+    `server` is what answered, by its own name.
+    """
+
+    page: int
+    rows: int
+    bytes: int
+    sha256: str
+    server: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What an extraction asked for and stored. `sha256` is of the pages' digests, in order."""
+
+    extraction_date: datetime.date
+    extraction_id: uuid.UUID
+    state: str
+    source_url: str
+    api_version: str
+    seed: str
+    users_per_day: int
+    page_size: int
+    stored: int
+    bytes: int
+    buckets: int
+    started_at: datetime.datetime
+    finished_at: datetime.datetime
+    sha256: str
+
+
+class _Login(msgspec.Struct):
+    uuid: uuid.UUID
+
+
+class _Document(msgspec.Struct):
+    login: _Login
+
+
+_decode = msgspec.json.Decoder(_Document).decode
+
+
+def buckets(rows: int) -> int:
+    """How many partitions the documents of an extraction fill."""
+    return -(-rows // BUCKET_ROWS)
+
+
+def digest(documents: Iterable[str]) -> str:
+    """The sha256 of documents in order, in hex. A line end closes each; JSON has none raw."""
+    sha256 = hashlib.sha256()
+    for document in documents:
+        sha256.update(document.encode())
+        sha256.update(b"\n")
+    return sha256.hexdigest()
+
+
+class RawStore:
+    """Reads and writes of one extraction of one date.
+
+    `written_at` is the timestamp of all writes: the start of the attempt that writes.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        date: datetime.date,
+        extraction_id: uuid.UUID,
+        *,
+        written_at: datetime.datetime | None = None,
+    ) -> None:
+        self.extraction_id = extraction_id
+        self._session = session
+        self._key = (date, extraction_id)
+        written_at = written_at or datetime.datetime.now(datetime.UTC)
+        self._timestamp = (written_at - _EPOCH) // datetime.timedelta(microseconds=1)
+        statements = vars(sql.load("raw_store.cql"))
+        self._cql = {
+            name: statement.format(keyspace=cassandra().keyspace)
+            for name, statement in statements.items()
+        }
+        self._prepared: dict[str, Any] = {}
+
+    def _statement(self, name: str) -> Any:
+        if name not in self._prepared:
+            statement = patiently(lambda: self._session.prepare(self._cql[name]))
+            statement.is_idempotent = True
+            self._prepared[name] = statement
+        return self._prepared[name]
+
+    def _execute(self, name: str, *parameters: object) -> list[Any]:
+        statement = self._statement(name)
+        return patiently(lambda: list(self._session.execute(statement, parameters)))
+
+    def write_page(self, page: Page) -> StoredPage:
+        """Write a page's documents, then its row. Both are acknowledged when this returns."""
+        batches = [(batch, ()) for batch in self._batches(page)]
+        patiently(lambda: execute_concurrent(self._session, batches, concurrency=BATCHES_IN_FLIGHT))
+        stored = StoredPage(
+            page=page.number,
+            rows=len(page.documents),
+            bytes=sum(len(document.encode()) for document in page.documents),
+            sha256=digest(page.documents),
+            server=page.server,
+        )
+        self._execute("write_page", *self._key, *dataclasses.astuple(stored), self._timestamp)
+        return stored
+
+    def _batches(self, page: Page) -> Iterator[BatchStatement]:
+        statement = self._statement("write_document")
+        now = datetime.datetime.now(datetime.UTC)
+        batch, size, batch_bucket = None, 0, -1
+        for position, document in enumerate(page.documents, start=page.offset):
+            bucket = position // BUCKET_ROWS
+            length = len(document.encode())
+            if batch is None or (
+                bucket != batch_bucket or len(batch) >= BATCH_ROWS or size + length > BATCH_BYTES
+            ):
+                if batch is not None:
+                    yield batch
+                batch, size, batch_bucket = BatchStatement(BatchType.UNLOGGED), 0, bucket
+            batch.add(
+                statement,
+                (
+                    *self._key, bucket, position, _user_id(document), document, now,
+                    self._timestamp,
+                ),
+            )  # fmt: skip
+            size += length
+        if batch is not None:
+            yield batch
+
+    def pages(self) -> dict[int, StoredPage]:
+        """The stored pages by number."""
+        rows = self._execute("read_pages", *self._key)
+        return {row.page: StoredPage(**row._asdict()) for row in rows}
+
+    def publish_manifest(self, extraction: Extraction, started_at: datetime.datetime) -> Manifest:
+        """Write the manifest of a complete extraction.
+
+        Raises DataError when a page is missing.
+        """
+        date, extraction_id = self._key
+        pages = self.pages()
+        missing = [n for n in range(1, extraction.pages + 1) if n not in pages]
+        if missing:
+            raise DataError(
+                f"Extraction {extraction_id} of {date} lacks {len(missing)} of {extraction.pages} "
+                f"pages, the first is {missing[0]}; run the date again."
+            )
+        ordered = [pages[n] for n in sorted(pages)]
+        stored = sum(page.rows for page in ordered)
+        manifest = Manifest(
+            extraction_date=date,
+            extraction_id=extraction_id,
+            state="complete",
+            source_url=extraction.url,
+            api_version=extraction.api_version,
+            seed=extraction.seed,
+            users_per_day=extraction.users_per_day,
+            page_size=extraction.page_size,
+            stored=stored,
+            bytes=sum(page.bytes for page in ordered),
+            buckets=buckets(stored),
+            started_at=started_at,
+            finished_at=datetime.datetime.now(datetime.UTC),
+            sha256=hashlib.sha256("".join(page.sha256 for page in ordered).encode()).hexdigest(),
+        )
+        values = [getattr(manifest, field.name) for field in dataclasses.fields(manifest)]
+        self._execute("write_manifest", *values, self._timestamp)
+        return manifest
+
+    def manifest(self) -> Manifest | None:
+        """The manifest, or None for an extraction that never was complete."""
+        rows = self._execute("read_manifest", *self._key)
+        if not rows:
+            return None
+        values = rows[0]._asdict() | {"extraction_date": rows[0].extraction_date.date()}
+        for name in ("started_at", "finished_at"):
+            values[name] = values[name].replace(tzinfo=datetime.UTC)
+        return Manifest(**values)
+
+    def documents(self, bucket: int) -> Iterator[tuple[int, str]]:
+        """(position, document) of a bucket, in order, a bounded number of rows at a time."""
+        statement = self._statement("read_documents")
+        key = (*self._key, bucket)
+        reply = patiently(lambda: self._session.execute(statement, key))
+        while True:
+            for row in reply.current_rows:
+                yield row.position, row.raw_data
+            state = reply.paging_state
+            if state is None:
+                return
+            reply = patiently(partial(self._session.execute, statement, key, paging_state=state))
+
+    def document(self, position: int) -> str | None:
+        """The document at a position, or None where there is none."""
+        rows = self._execute("read_document", *self._key, position // BUCKET_ROWS, position)
+        return rows[0].raw_data if rows else None
+
+    def remove(self, extraction_id: uuid.UUID, rows: int) -> None:
+        """Remove an extraction of the date, whatever is stored of the `rows` that it asked for.
+
+        Writes with an older timestamp than ours that come later are removed with it.
+        """
+        key = (self._key[0], extraction_id)
+        for bucket in range(buckets(rows)):
+            self._execute("remove_documents", self._timestamp, *key, bucket)
+        self._execute("remove_pages", self._timestamp, *key)
+        self._execute("remove_manifest", self._timestamp, *key)
+
+
+def _user_id(document: str) -> uuid.UUID | None:
+    """The document's login.uuid if it is one: malformed documents are stored all the same."""
+    try:
+        return _decode(document).login.uuid
+    except (msgspec.MsgspecError, UnicodeError):
+        return None

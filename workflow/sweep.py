@@ -1,0 +1,63 @@
+"""What attempts that were killed or failed left in the stores: resumed or removed by the next one.
+
+Call these inside an attempt: whoever holds the lease knows that no other attempt can publish.
+"""
+
+import logging
+import uuid
+from collections.abc import Sequence
+
+from workflow.errors import StoreError
+from workflow.extraction import Extraction
+from workflow.ledger.details import Extracting
+from workflow.ledger.lease import Lease
+from workflow.ledger.runs import Run
+from workflow.stores import lake
+from workflow.stores.raw_store import RawStore
+
+log = logging.getLogger(__name__)
+
+
+def resumable(history: Sequence[Run], extraction: Extraction) -> uuid.UUID | None:
+    """The extraction that the last attempt left unfinished, if it asked for the same."""
+    if not history or not _unswept(history[-1]):
+        return None
+    last = Extracting.of(history[-1])
+    return last.extraction_id if last.extraction == extraction else None
+
+
+def extractions(lease: Lease, history: Sequence[Run], store: RawStore) -> None:
+    """Remove the extractions that nobody has published, but for the one of `store`."""
+    used = {Extracting.of(run).extraction_id for run in history if run.state == "succeeded"}
+    used.add(store.extraction_id)
+    unused = [
+        run for run in history if _unswept(run) and Extracting.of(run).extraction_id not in used
+    ]
+    for run in unused:
+        record = Extracting.of(run)
+        store.remove(record.extraction_id, record.extraction.users_per_day)
+        log.info("Swept the unfinished extraction %s", record.extraction_id)
+    if unused:
+        lease.mark_swept(unused)
+
+
+def _unswept(run: Run) -> bool:
+    """Whether an attempt of ExtractUsers may have left documents that nobody has removed."""
+    return run.unpublished and not Extracting.of(run).swept
+
+
+def parquet_runs(lease: Lease) -> None:
+    """Remove the Parquet runs that nobody has published.
+
+    Runs that the ledger does not know as unpublished are left alone. What cannot be removed,
+    because something still writes into it, waits for the next attempt.
+    """
+    present = lake.run_ids(lease.job, lease.date)
+    for run in lease.history() if present else ():
+        if run.unpublished and run.run_id in present:
+            try:
+                lake.remove(lake.run_url(lease.job, lease.date, run.run_id))
+            except StoreError as exc:
+                log.warning("%s", exc)
+            else:
+                log.info("Swept what the attempt %s left in the lake", run.run_id)
