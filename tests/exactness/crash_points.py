@@ -82,9 +82,9 @@ class Point:
     date: datetime.date = DATE
 
 
-LEASE = "workflow.tasks:lease"
+LEASE = "workflow.step:take_lease"
 ATTEMPT = "workflow.ledger.lease:Lease.attempt"
-PUBLISH = "workflow.ledger.lease:Attempt.publish"
+PUBLISH = "workflow.ledger.lease:Attempt.publishing"
 LEDGER_TRANSACTION = "workflow.ledger.lease:transaction"
 ENSURE_MONTH = "workflow.stores.warehouse:ensure_month"
 COPY = "workflow.stores.warehouse:_copy"
@@ -195,7 +195,7 @@ POINTS: tuple[Point, ...] = (
         step=EXTRACT,
         state="the ledger row of the extraction",
         where=PUBLISH,
-        when=When.AFTER,
+        when=When.LEFT,
     ),
     Point(
         name="extract-released",
@@ -266,7 +266,7 @@ POINTS: tuple[Point, ...] = (
         step=TRANSFORM,
         state="the ledger row of the Parquet files",
         where=PUBLISH,
-        when=When.AFTER,
+        when=When.LEFT,
     ),
     Point(
         name="transform-released",
@@ -315,7 +315,7 @@ POINTS: tuple[Point, ...] = (
         step=COMPUTE,
         state="the ledger row of the statistics",
         where=PUBLISH,
-        when=When.AFTER,
+        when=When.LEFT,
     ),
     Point(
         name="statistics-released",
@@ -427,14 +427,14 @@ POINTS: tuple[Point, ...] = (
         step=LOAD,
         state="the whole day",
         where=PUBLISH,
-        when=When.AFTER,
+        when=When.LEFT,
     ),
     Point(
         name="load-over-older-committed",
         step=LOAD,
         state="the whole day, in the place of an older one",
         where=PUBLISH,
-        when=When.AFTER,
+        when=When.LEFT,
         over=True,
     ),
     Point(
@@ -576,7 +576,7 @@ class Trap:
         return next(self._calls) == self._point.call
 
     def _following(self, real: Any) -> Any:
-        """`lease`, noting which step is at work."""
+        """`take_lease`, noting which step is at work."""
 
         @contextlib.contextmanager
         def lease(job: str, *args: Any) -> Iterator[Any]:
