@@ -42,6 +42,7 @@ _UUID = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}" + _END
 _TIME = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{3})?"
 _INSTANT = f"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T{_TIME}Z{_END}"
 _INTEGER = "^[0-9]{1,10}" + _END
+_DECIMAL = "try_cast({} as decimal(7, 4))"
 _COORDINATE = "^-?[0-9]{1,3}([.][0-9]{1,4})?" + _END
 _OFFSET = f"^[+-]?[0-9]{{1,2}}:[0-9]{{2}}{_END}"
 _SPACE = r" \\t\\n\\x0B\\f\\r"
@@ -56,9 +57,18 @@ _BIRTH_NUMBER = "try_cast(replace(substring({}, 1, 10), '-', '') as int)"
 _AGE = f"try_cast(({_PARTITION_NUMBER} - {_BIRTH_NUMBER}) div 10000 as smallint)"
 
 
+def _column(name: str, leaf: str, value: str, *rules: tuple[str, str]) -> Column:
+    return Column(name, leaf, value, tuple(Rule(*rule) for rule in rules))
+
+
 def _text(name: str, leaf: str) -> Column:
     """A text that must show something, kept as it is."""
-    return Column(name, leaf, "{}", (Rule(f"{name}_missing", f"{{}} rlike '[^{_BLANK}]'"),))
+    return _column(name, leaf, "{}", (f"{name}_missing", f"{{}} rlike '[^{_BLANK}]'"))
+
+
+def _pattern(name: str, leaf: str, reason: str, pattern: str) -> Column:
+    """A text that must have a pattern, kept as it is."""
+    return _column(name, leaf, "{}", (reason, f"{{}} rlike '{pattern}'"))
 
 
 def _typed(pattern: str, value: str) -> str:
@@ -71,87 +81,68 @@ def _typed(pattern: str, value: str) -> str:
 
 #: The columns between partition_date and position, in the order of the table.
 COLUMNS = (
-    Column(
+    _column(
         "user_id",
         "login.uuid",
         _typed(_UUID, "lower({})"),
-        (Rule("user_id_invalid", "user_id is not null"),),
+        ("user_id_invalid", "user_id is not null"),
     ),
     _text("username", "login.username"),
     _text("title", "name.title"),
     _text("first_name", "name.first"),
     _text("last_name", "name.last"),
-    Column("gender", "gender", "{}", (Rule("gender_unknown", "{} in ('male', 'female')"),)),
-    Column(
+    _column("gender", "gender", "{}", ("gender_unknown", "{} in ('male', 'female')")),
+    _column(
         "birth_date",
         "dob.date",
         _typed(_INSTANT, "try_cast(substring({}, 1, 10) as date)"),
-        (
-            Rule("birth_date_invalid", "birth_date is not null"),
-            Rule("birth_date_in_future", "birth_date is null or birth_date <= partition_date"),
-        ),
+        ("birth_date_invalid", "birth_date is not null"),
+        ("birth_date_in_future", "birth_date is null or birth_date <= partition_date"),
     ),
-    Column(
+    _column(
         "age",
         "dob.date",
         _typed(_INSTANT, _AGE),
-        (Rule("age_over_120", "birth_date is null or age <= 120"),),
+        ("age_over_120", "birth_date is null or age <= 120"),
     ),
-    Column(
-        "email",
-        "email",
-        "{}",
-        (Rule("email_invalid", f"{{}} rlike '^[^@{_SPACE}]+@[^@{_SPACE}]+{_END}'"),),
-    ),
+    _pattern("email", "email", "email_invalid", f"^[^@{_SPACE}]+@[^@{_SPACE}]+{_END}"),
     _text("phone", "phone"),
     _text("cell", "cell"),
-    Column(
+    _column(
         "street_number",
         "location.street.number",
         _typed(_INTEGER, "try_cast({} as int)"),
-        (Rule("street_number_invalid", "street_number is not null"),),
+        ("street_number_invalid", "street_number is not null"),
     ),
     _text("street_name", "location.street.name"),
     _text("city", "location.city"),
     _text("state", "location.state"),
     _text("country", "location.country"),
     _text("postcode", "location.postcode"),
-    Column(
+    _column(
         "latitude",
         "location.coordinates.latitude",
-        _typed(_COORDINATE, "try_cast({} as decimal(7, 4))"),
-        (Rule("latitude_invalid", "latitude between -90 and 90"),),
+        _typed(_COORDINATE, _DECIMAL),
+        ("latitude_invalid", "latitude between -90 and 90"),
     ),
-    Column(
+    _column(
         "longitude",
         "location.coordinates.longitude",
-        _typed(_COORDINATE, "try_cast({} as decimal(7, 4))"),
-        (Rule("longitude_invalid", "longitude between -180 and 180"),),
+        _typed(_COORDINATE, _DECIMAL),
+        ("longitude_invalid", "longitude between -180 and 180"),
     ),
-    Column(
-        "timezone_offset",
-        "location.timezone.offset",
-        "{}",
-        (Rule("timezone_offset_invalid", f"{{}} rlike '{_OFFSET}'"),),
-    ),
-    Column(
-        "nationality",
-        "nat",
-        "{}",
-        (Rule("nationality_invalid", f"{{}} rlike '^[A-Z]{{2}}{_END}'"),),
-    ),
-    Column(
+    _pattern("timezone_offset", "location.timezone.offset", "timezone_offset_invalid", _OFFSET),
+    _pattern("nationality", "nat", "nationality_invalid", f"^[A-Z]{{2}}{_END}"),
+    _column(
         "registered_at",
         "registered.date",
         _typed(_INSTANT, "try_cast({} as timestamp)"),
+        ("registered_at_invalid", "registered_at is not null"),
+        # not compared with the partition date: back-fills of old dates must load
         (
-            Rule("registered_at_invalid", "registered_at is not null"),
-            # not compared with the partition date: back-fills of old dates must load
-            Rule(
-                "registered_before_birth",
-                "birth_date is null or registered_at is null"
-                " or substring({}, 1, 10) >= substring(doc.dob.date, 1, 10)",
-            ),
+            "registered_before_birth",
+            "birth_date is null or registered_at is null"
+            " or substring({}, 1, 10) >= substring(doc.dob.date, 1, 10)",
         ),
     ),
     _text("picture_url", "picture.large"),
