@@ -9,12 +9,12 @@ by its path (`name.first`), and gives a DataFrame of
     json_errors string  why the document is unfit, JSON of `ERRORS_DDL` (`Documents.check`); null
                         when it is fit
 
-Whether a document is JSON is decided here, once, in Python: engines disagree on trailing
-garbage, single quotes, lone surrogates, NaN, 1e400, and on how a number reads as text
-(-0, 0.00001, integers beyond 64 bits). What they get to parse is therefore rewritten; this
-also keeps passwords and hashes out of every engine.
+Whether a document is JSON is decided once, here in Python: engines disagree on trailing
+garbage, single quotes, lone surrogates, NaN, 1e400, and on the text of a number (-0, 0.00001,
+integers beyond 64 bits). They therefore parse a canonical document, which also keeps passwords
+and hashes out of every engine.
 
-The module travels to Spark servers by value, so it may import nothing of this project.
+This module travels to Spark servers by value, so it must not import anything of this project.
 Servers need pyarrow and cassandra-driver.
 """
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from cassandra.query import BoundStatement, PreparedStatement
     from pyspark.sql import DataFrame, SparkSession
 
-#: Rows a page, a multiple of what one Arrow batch needs to pay off. Cassandra holds
-#: FETCH_SIZE x readers rows in memory at a time: 5,000 x 64 kills one with a heap of 512 MB.
+#: Rows per page, enough for an efficient Arrow batch. Cassandra holds FETCH_SIZE x readers
+#: rows in memory at a time: 5,000 x 64 kills one with a heap of 512 MB.
 FETCH_SIZE = 1_000
 
 # Sail takes no nested types from a DataSource, hence JSON in json_errors
@@ -50,7 +50,7 @@ ERRORS_DDL = "ARRAY<STRUCT<reason: STRING, field: STRING, value: STRING>>"
 
 
 class RawRowsError(Exception):
-    """An extraction does not hold in Cassandra what its manifest says it holds."""
+    """Cassandra does not hold of an extraction what its manifest says."""
 
 
 # ---- documents ---------------------------------------------------------------------------
@@ -77,7 +77,7 @@ class JsonError(NamedTuple):
     field   the leaf that it is about; None: the document, or something else in it,
             which may be a secret
     value   the leaf's text, escaped; None without field and for `wrong_structure`, where
-            anything may stand
+            the value may be anything
     """
 
     reason: str
@@ -109,7 +109,7 @@ def _bad_texts(document: object) -> list[str]:
             rest += node
         elif isinstance(node, str):
             texts.append(node)
-    if not _bad_characters(" ".join(texts)):  # as a rule; faster than text by text
+    if not _bad_characters(" ".join(texts)):  # the usual case; faster than text by text
         return []
     return [reason for text in texts if (reason := _bad_characters(text))]
 
@@ -144,7 +144,7 @@ def _leaf(document: object, path: str) -> Any:
 
 
 class Documents:
-    """Documents cut down to some leaves, each given by its path: `name.first`."""
+    """Documents reduced to some leaves, each given by its path: `name.first`."""
 
     def __init__(self, leaves: Sequence[str]) -> None:
         self._leaves = leaves
@@ -214,7 +214,7 @@ class Documents:
         The canonical JSON holds such a leaf escaped (`\\u0000`, `\\ud800`: six characters each),
         or as null where the structure is wrong.
 
-        Of a key that is given twice the last value counts. Missing and null are left to the rules.
+        If a key occurs twice, the last value counts. Missing and null are left to the rules.
         """
         if text is None:
             return None, [JsonError("invalid_json", None, None)]
@@ -250,7 +250,7 @@ class Documents:
     def _repaired(
         self, document: dict[str, Any], bad_texts: list[str]
     ) -> tuple[str, list[JsonError]]:
-        """What `check` gives for an unfit object, leaf by leaf: slow, and seldom needed."""
+        """What `check` returns for an unfit object, leaf by leaf: slow, and seldom needed."""
         leaves: list[Any] = []
         errors = []
         for path in self._paths:
@@ -318,7 +318,7 @@ def _connect(options: Mapping[str, str]) -> "Session":
 def _page(
     session: "Session", query: "BoundStatement", paging_state: bytes | None, patience: float
 ) -> "ResultSet":
-    """One page of at most FETCH_SIZE rows; read again while the cluster cannot answer.
+    """One page of at most FETCH_SIZE rows; the read is retried while the cluster cannot serve it.
 
     Right after a node was killed, quorum reads time out until the failure detector has noticed.
     """
@@ -394,7 +394,7 @@ class CassandraDocumentsReader(DataSourceReader):
             rows = page.current_rows
             if rows:
                 yield _batch(rows, documents)
-            # a primary key comes once, so the count alone proves that no position is missing
+            # primary keys are unique, so the count alone proves that no position is missing
             inside = sum(row.position in expected for row in rows)
             found += inside
             foreign += len(rows) - inside
@@ -405,7 +405,7 @@ class CassandraDocumentsReader(DataSourceReader):
             raise RawRowsError(
                 f"Bucket {bucket} of extraction {extraction} of {day} in Cassandra lost "
                 f"{len(expected) - found:,} of its {len(expected):,} rows and holds {foreign:,} "
-                f"that do not belong there; `workflow rerun {day} --from ExtractUsers`."
+                f"that do not belong there; run `workflow rerun {day} --from ExtractUsers`."
             )
 
 
@@ -443,7 +443,7 @@ def raw_documents(  # noqa: PLR0913 - one for each option
 
     hosts are comma-separated contact points; rows are the manifest's; bucket_rows is how many
     positions share a bucket, a Cassandra partition; readers is the number of Spark tasks;
-    patience is how long a read is tried again while nodes are away, s; password_file is a path on
+    patience is how long a read is retried while nodes are away, s; password_file is a path on
     the executors, because options show in plans; timeout is per statement, s.
 
     The action that reads raises RawRowsError, wrapped by the engine, when Cassandra does not
@@ -451,7 +451,7 @@ def raw_documents(  # noqa: PLR0913 - one for each option
     """
     from pyspark import cloudpickle
 
-    # by reference it would not be found on a server that has not this project
+    # by reference it would not be found on a server without this project
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     spark.dataSource.register(CassandraDocuments)
     return (

@@ -1,4 +1,4 @@
-"""What a Spark session must be told so that every engine gives the same rows."""
+"""The settings of a Spark session with which every engine gives the same rows."""
 
 from pyspark.sql import SparkSession
 

@@ -1,8 +1,8 @@
-"""Raw users of one day, typed and split into clean and rejected rows.
+"""The raw users of one day, typed and split into clean and rejected rows.
 
-`transform()` is DataFrame -> DataFrame; what clean rows hold, and which rows are rejected, stands
-in users.py. As a program it reads one extraction from Cassandra and writes Parquet, one folder
-per outcome:
+`transform()` is DataFrame -> DataFrame; users.py says what clean rows hold and which rows are
+rejected. As a program it reads one extraction from Cassandra and writes Parquet, one folder per
+outcome:
 
     spark-submit spark_apps/transform_users.py --date 2026-03-01 --extraction-id UUID \\
         --rows 1000 --bucket-rows 20000 --hosts 127.0.0.1 --output data/run
@@ -41,7 +41,7 @@ def _broken(column: Column, rule: Rule) -> str:
     leaf = f"'{column.leaf}'"
     reason = _REASON.format(reason=f"'{rule.reason}'", field=leaf, value=_of_leaf(column, "{}"))
     kept = f"coalesce({_of_leaf(column, rule.condition)}, false)"
-    # null, not false, where an error has no field
+    # null, not false, for an error without field
     unfit = f"coalesce(array_contains(json_errors.field, {leaf}), false)"
     return f"CASE WHEN NOT ({kept} OR {unfit}) THEN {reason} END"
 
@@ -60,7 +60,7 @@ def transform(raw: DataFrame, partition_date: date) -> DataFrame:
         "CASE WHEN raw_data is null THEN json_errors ELSE "
         f"concat(json_errors, array_compact(array({broken}))) END"
     )
-    # a row without user is alone in its window: thousands of them must not meet in one
+    # a row without user_id is alone in its window: thousands of them must not share one
     same_user = Window.partitionBy(F.expr("coalesce(user_id, cast(position as string))"))
     return (
         raw.select(

@@ -1,9 +1,9 @@
 """The one home of the columns of `users`, of their rules, and of the statistics: data only.
 
 TransformUsers, the reader of the raw documents, ComputeStats, the warehouse and its fingerprints
-take them from here. The tables' DDL stands in db-init/postgresql, and a test holds it against
-this file. A new column is appended here, added to its table by a new file in db-init/, and
-published by raising `logic_version` of TransformUsers.
+take them from here. The tables' DDL is in db-init/postgresql, and a test compares it with this
+file. To add a column, append it here, add it to its table in a new file of db-init/, and
+raise `logic_version` of TransformUsers.
 
 All SQL means the same on every engine: no cast that may fail, regular expressions of ASCII
 classes that end in `\\z` (Java's `$` also matches before a last line feed).
@@ -46,7 +46,7 @@ _DECIMAL = "try_cast({} as decimal(7, 4))"
 _COORDINATE = "^-?[0-9]{1,3}([.][0-9]{1,4})?" + _END
 _OFFSET = f"^[+-]?[0-9]{{1,2}}:[0-9]{{2}}{_END}"
 _SPACE = r" \\t\\n\\x0B\\f\\r"
-# Blank is what shows nothing; spelt out, because engines differ in what they call a space.
+# Blank is what shows nothing; spelt out, because engines disagree on what is a space.
 _BLANK = _SPACE + "\u0085\u00a0\u2000-\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
 
 # 20260301 - 20000229 = 260072: 26 full years, and a 29 February counts from 1 March
@@ -55,6 +55,10 @@ _PARTITION_NUMBER = (
 )
 _BIRTH_NUMBER = "try_cast(replace(substring({}, 1, 10), '-', '') as int)"
 _AGE = f"try_cast(({_PARTITION_NUMBER} - {_BIRTH_NUMBER}) div 10000 as smallint)"
+_NOT_BEFORE_BIRTH = (
+    "birth_date is null or registered_at is null"
+    " or substring({}, 1, 10) >= substring(doc.dob.date, 1, 10)"
+)
 
 
 def _column(name: str, leaf: str, value: str, *rules: tuple[str, str]) -> Column:
@@ -62,17 +66,17 @@ def _column(name: str, leaf: str, value: str, *rules: tuple[str, str]) -> Column
 
 
 def _text(name: str, leaf: str) -> Column:
-    """A text that must show something, kept as it is."""
+    """A text that must not be blank, kept as it is."""
     return _column(name, leaf, "{}", (f"{name}_missing", f"{{}} rlike '[^{_BLANK}]'"))
 
 
 def _pattern(name: str, leaf: str, reason: str, pattern: str) -> Column:
-    """A text that must have a pattern, kept as it is."""
+    """A text that must match a pattern, kept as it is."""
     return _column(name, leaf, "{}", (reason, f"{{}} rlike '{pattern}'"))
 
 
 def _typed(pattern: str, value: str) -> str:
-    """SQL of a value that is null unless its leaf has the pattern.
+    """SQL of a value that is null unless its leaf matches the pattern.
 
     The pattern comes first because engines differ in what else their casts accept.
     """
@@ -139,11 +143,7 @@ COLUMNS = (
         _typed(_INSTANT, "try_cast({} as timestamp)"),
         ("registered_at_invalid", "registered_at is not null"),
         # not compared with the partition date: back-fills of old dates must load
-        (
-            "registered_before_birth",
-            "birth_date is null or registered_at is null"
-            " or substring({}, 1, 10) >= substring(doc.dob.date, 1, 10)",
-        ),
+        ("registered_before_birth", _NOT_BEFORE_BIRTH),
     ),
     _text("picture_url", "picture.large"),
 )

@@ -1,4 +1,4 @@
-"""What this project changes in Luigi and in Python when it is imported, each with its reason."""
+"""What importing this project changes in Luigi and in Python, each change with its reason."""
 
 import os
 import sys
@@ -15,24 +15,24 @@ from workflow.worker import PatientWorker
 
 
 def bootstrap() -> None:
-    """Make the changes; doing so again changes nothing more."""
-    # what a person can mend is said in a sentence, also where Luigi would print a traceback
+    """Make the changes. A second call has no further effect."""
+    # an error that a person can fix is one sentence, also where Luigi would print a traceback
     sys.excepthook = show_uncaught
     ignore_proxy_on_loopback()
-    # HTTPS trusts what the machine trusts, not what a package once brought: behind a company's
-    # own certificate authority nothing else reaches the API
+    # HTTPS trusts the certificates of the machine, not those of a package: behind a company's own
+    # certificate authority nothing else reaches the API
     truststore.inject_into_ssl()
-    # outside the project's root, in an installed wheel, the file lies inside the package
+    # in an installed wheel, outside the project's root, the file is inside the package
     if not Path(get_config().get("core", "logging_conf_file", "")).is_file():
         get_config().set("core", "logging_conf_file", str(resource("config") / "logging.cfg"))
-    # the command line of Luigi has no other way to name a worker
+    # Luigi's command line has no option for a worker class
     luigi.worker.Worker = PatientWorker  # type: ignore[misc]
-    # Luigi reads these two from [core], and then warns that nobody reads them
+    # Luigi reads these two from [core], and then warns that nothing reads them
     core.ignore_unconsumed |= {"rpc_retry_attempts", "rpc_retry_wait"}
 
 
 def ignore_proxy_on_loopback() -> None:
-    """Make every library leave out an HTTP proxy for loopback addresses.
+    """Make every library bypass an HTTP proxy for loopback addresses.
 
     requests, urllib and gRPC all honour NO_PROXY, in one case or the other.
     """

@@ -1,8 +1,8 @@
 """A deadline for work that may hang anywhere: in Spark, in a lake, in a driver.
 
-The deadlines of statements and requests end most waits long before. This one is for the rest,
-so that a run that nobody watches ends before the next one begins. It ends the process: nothing
-is lost by that, because a step that was killed at any moment is simply due again.
+Timeouts of statements and requests end most waits much earlier. This deadline is for the rest, so
+that an unattended run ends before the next one begins. It ends the process: nothing is lost,
+because a step that is killed at any moment is simply due again.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 #: The exit status of a process that was ended, EX_SOFTWARE of sysexits.h.
 ENDED = 70
 
-#: How long the process waits for what it has to note before it ends, s.
+#: How long the process waits for the failure to be recorded before it ends, s.
 NOTE_SECONDS = 5.0
 
 
@@ -27,13 +27,14 @@ NOTE_SECONDS = 5.0
 def watch(work: str, note: Callable[[DeadlineError], bool]) -> Iterator[None]:
     """End the whole process when the block takes longer than `[lease] deadline`.
 
-    `note` is called first, in another thread: it records the error, or returns False when the
-    work is done after all, and the process goes on. It gets NOTE_SECONDS.
+    `note` is called first, in another thread, for at most NOTE_SECONDS: it records the error, or
+    returns False when the work is done after all and the process may continue.
     """
     seconds = settings.lease().deadline
     error = DeadlineError(
-        f"{work} took longer than {seconds:g} s ([lease] deadline); nothing was published. See "
-        "what it waited for (`workflow status DATE`), or allow more; then run the date again."
+        f"{work} took longer than {seconds:g} s ([lease] deadline); nothing was published. "
+        "Find out what it waited for (`workflow status DATE`), or raise the deadline; then run the "
+        "date again."
     )
     done = threading.Event()
 

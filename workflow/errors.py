@@ -1,16 +1,16 @@
 """Every error that this project raises on purpose.
 
 One root, one subclass per *remedy*. The message is a full sentence that says what is
-wrong, where, and what to do; it is the only thing that a person sees of it.
+wrong, where, and what to do; it is all that a person sees of the error.
 
     WorkflowError
     ├── SettingsError      correct luigi.cfg, the option or the environment
-    ├── SourceError        the API did not give what was asked for: try later, or other settings
+    ├── SourceError        the API did not deliver what was requested: try later, or change settings
     ├── StoreError         PostgreSQL, Cassandra or the lake cannot be used as they are
     │   └── SchemaError    run `workflow init-db`
-    ├── DataError          the data of a date does not add up: look at it, then `workflow verify`
-    ├── LeaseError         somebody else holds this step of this date, or took it from us
-    ├── DeadlineError      a step took too long: look at what it waited for, or allow more
+    ├── DataError          the data of a date does not add up: check it, run `workflow verify`
+    ├── LeaseError         another process holds this step of this date, or took it over
+    ├── DeadlineError      a step took too long: find out what it waited for, or raise the deadline
     └── StackError         the local stack cannot be started or stopped
 """
 
@@ -33,7 +33,7 @@ class SettingsError(WorkflowError):
 
 
 class SourceError(WorkflowError):
-    """The API refused, or kept answering with something else than what was asked for."""
+    """The API refused, or kept sending something other than what was requested."""
 
 
 class StoreError(WorkflowError):
@@ -41,7 +41,7 @@ class StoreError(WorkflowError):
 
 
 class SchemaError(StoreError):
-    """A database has not the schema that this version of the code needs."""
+    """A database does not have the schema that this version of the code needs."""
 
 
 class DataError(WorkflowError):
@@ -49,11 +49,11 @@ class DataError(WorkflowError):
 
 
 class LeaseError(WorkflowError):
-    """The lease of a step and date is held by somebody else, or was lost during the work."""
+    """The lease of a step and date is held by another process, or was lost during the work."""
 
 
 class DeadlineError(WorkflowError):
-    """The work on a step did not end within its deadline."""
+    """The work on a step did not finish within its deadline."""
 
 
 class StackError(WorkflowError):
@@ -70,8 +70,8 @@ def innermost(error: BaseException) -> BaseException:
 def sentence_of(error: BaseException | None) -> str | None:
     """The sentence to show for an error, or None where only a traceback helps.
 
-    Beside our own errors these are Luigi's that a person causes from outside: a task that
-    does not exist, a luigid that does not answer, a config file that cannot be read.
+    Besides our own errors these are errors of Luigi that a person can cause: a task that does not
+    exist, a luigid that does not respond, a config file that cannot be read.
     """
     if isinstance(error, WorkflowError):
         return str(error)
@@ -81,7 +81,7 @@ def sentence_of(error: BaseException | None) -> str | None:
     if isinstance(error, RPCError):
         reason = innermost(error.sub_exception or error)
         return (
-            f"luigid does not answer ({reason}); start it with `workflow stack up`, correct "
+            f"luigid does not respond ({reason}); start it with `workflow stack up`, correct "
             "[core] scheduler_host and scheduler_port, or pass --local-scheduler."
         )
     while error is not None:
@@ -106,7 +106,7 @@ class SentenceFormatter(logging.Formatter):
     """Logs an error as its sentence where it has one, else with its traceback."""
 
     def formatException(self, ei: Any) -> str:
-        """The sentence, the traceback, or nothing where Luigi logs that there is no error."""
+        """The sentence, the traceback, or nothing where Luigi logs the absence of an error."""
         if ei[1] is None:
             return ""
         sentence = sentence_of(ei[1])

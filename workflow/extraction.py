@@ -1,4 +1,4 @@
-"""What a date asks the source for, and the pages in which it comes."""
+"""What a date requests from the source, and the pages in which it arrives."""
 
 import dataclasses
 import datetime
@@ -13,7 +13,7 @@ from workflow.settings import api_version, source
 class Extraction:
     """Everything that decides which users a date gets.
 
-    Two extractions with equal fields ask for the same users, so one may go on with the
+    Two extractions with equal fields request the same users, so one may resume with the
     pages that the other has stored.
     """
 
@@ -25,10 +25,10 @@ class Extraction:
 
     @classmethod
     def of(cls, date: datetime.date) -> Self:
-        """The extraction that today's settings ask for on a date.
+        """The extraction of a date by the current settings.
 
-        The seed is one per date, of fixed width and ending in a letter: the API glues the
-        page number to it, and treats seeds of 18 characters in another way.
+        Each date has a seed of its own, of fixed width and ending in a letter: the API appends
+        the page number to it, and treats seeds of 18 characters differently.
 
         Raises SettingsError.
         """
@@ -43,11 +43,11 @@ class Extraction:
 
     @property
     def pages(self) -> int:
-        """How many pages the extraction has; they are numbered from 1."""
+        """The number of pages; they are numbered from 1."""
         return -(-self.users_per_day // self.page_size)
 
     def page_rows(self, page: int) -> int:
-        """How many users a page is asked for; the last may be shorter."""
+        """The number of users of a page; the last page may be shorter."""
         return min(self.page_size, self.users_per_day - self.offset(page))
 
     def offset(self, page: int) -> int:

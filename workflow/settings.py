@@ -1,13 +1,13 @@
 """All settings, one `luigi.Config` section per service.
 
 Values come from `luigi.cfg` in the working folder, then from the file that
-`LUIGI_CONFIG_PATH` names (only what differs), then from the command line, where the
-section and the key make the option: `[source] url` is `--source-url`.
+`LUIGI_CONFIG_PATH` names (only what differs), then from the command line, where section and
+key form the option: `[source] url` is `--source-url`.
 
 Secrets are never settings: a setting names the *file* that holds one.
 
-Calling a section reads it: `source().users_per_day`. Relative paths count from the
-working folder, which is the project's root.
+Calling a section reads it: `source().users_per_day`. Relative paths start at the working
+folder, which is the project's root.
 """
 
 import ast
@@ -29,7 +29,7 @@ LUIGI_SECTIONS = frozenset(
 )
 
 USERS_PER_DAY_MAX = 50_000_000  # page number 10,000 x 5,000 users, the API's own limits
-PAGE_SIZE_MAX = 5_000  # the API's limit; beyond it, it answers with ONE user and status 200
+PAGE_SIZE_MAX = 5_000  # the API's limit; beyond it, it sends ONE user and status 200
 
 
 class source(luigi.Config):
@@ -51,7 +51,7 @@ class source(luigi.Config):
     connect_timeout = luigi.FloatParameter(default=10.0, description="per request, s")
     read_timeout = luigi.FloatParameter(default=60.0, description="per request, s")
     deadline = luigi.FloatParameter(
-        default=900.0, description="for a whole extraction without waits for the window, s"
+        default=900.0, description="for a whole extraction, not counting waits for the window, s"
     )
 
 
@@ -64,13 +64,13 @@ class cassandra(luigi.Config):
     datacenter = luigi.Parameter(default="datacenter1", description="the local data centre")
     replication = luigi.Parameter(
         default="{'class': 'SimpleStrategy', 'replication_factor': 1}",
-        description="replication of the keyspace, as CQL writes it",
+        description="replication of the keyspace, a CQL map",
     )
     user = luigi.Parameter(default="", description="empty: no authentication")
     password_file = luigi.Parameter(default="", description="file that holds the password")
     timeout = luigi.FloatParameter(default=30.0, description="per statement, s")
     patience = luigi.FloatParameter(
-        default=60.0, description="how long a statement is tried again while nodes are away, s"
+        default=60.0, description="how long a statement is retried while nodes are away, s"
     )
 
 
@@ -84,7 +84,7 @@ class postgres(luigi.Config):
     passfile = luigi.Parameter(
         default="data/secrets/pgpass", description="libpq password file that holds the password"
     )
-    sslmode = luigi.Parameter(default="prefer", description="as libpq understands it")
+    sslmode = luigi.Parameter(default="prefer", description="libpq's sslmode")
     statement_timeout = luigi.FloatParameter(default=600.0, description="per statement, s")
 
 
@@ -100,24 +100,24 @@ class spark(luigi.Config):
 
 
 class lake(luigi.Config):
-    """Where the Parquet runs lie."""
+    """Where the Parquet runs are kept."""
 
     url = luigi.Parameter(default="data/lake", description="folder or URL")
 
 
 class rules(luigi.Config):
-    """What a day may look like and still be published."""
+    """When a day may be published."""
 
     rejected_percent_max = luigi.FloatParameter(
-        default=5.0, description="more rejected rows than this percentage fail TransformUsers"
+        default=5.0, description="a higher percentage of rejected rows fails TransformUsers"
     )
 
 
 class lease(luigi.Config):
-    """Who works on a step of a date, and how long."""
+    """Who works on a step of a date, and for how long."""
 
     wait = luigi.FloatParameter(
-        default=120.0, description="how long to wait for somebody who works on the same step, s"
+        default=120.0, description="how long to wait for a process that works on the same step, s"
     )
     deadline = luigi.FloatParameter(
         default=21_600.0, description="how long the work on a step may take, s"
@@ -125,7 +125,7 @@ class lease(luigi.Config):
 
 
 class stack(luigi.Config):
-    """The local stack. Ports of its services stand in the services' own sections."""
+    """The local stack. The ports of its services are in the services' own sections."""
 
     data_dir = luigi.Parameter(default="data", description="data, pid and secret files")
     log_dir = luigi.Parameter(default="logs", description="logs of all services")
@@ -145,7 +145,7 @@ def utc_today() -> datetime.date:
 def api_version(url: str) -> str:
     """The API version that a source URL names: `1.4` for `http://host/api/1.4/`.
 
-    Raises SettingsError for anything else than http(s)://host[:port]/…/VERSION/.
+    Raises SettingsError for anything but http(s)://host[:port]/…/VERSION/.
     """
     parts = urlsplit(url)
     version = re.search(r"/(\d+\.\d+)/?$", parts.path)
@@ -156,14 +156,14 @@ def api_version(url: str) -> str:
         )
     if parts.username is not None:
         raise SettingsError(
-            "[source] url holds a user or password, which would stand in the ledger; "
-            "the API needs none."
+            "[source] url contains a user or password, which would end up in the ledger; "
+            "remove it, the API needs none."
         )
     return version.group(1)
 
 
 def read_secret(path: str, setting: str) -> str:
-    """The content of a secret file without its line end.
+    """The content of a secret file without the line end.
 
     Raises SettingsError, which names the setting, when the file cannot be read.
     """
@@ -208,11 +208,11 @@ def _is_replication(text: str) -> bool:
 
 
 def _require_files() -> None:
-    """Luigi goes on without a config file, and then ends with status 0 whatever happens."""
+    """Without a config file Luigi would continue, and exit with status 0 whatever happens."""
     override = os.environ.get("LUIGI_CONFIG_PATH")
     _require(
         not override or Path(override).is_file(),
-        f"LUIGI_CONFIG_PATH = {override} is not a file; correct it or unset it.",
+        f"LUIGI_CONFIG_PATH = {override} is not a file; correct or unset it.",
     )
     _require(
         get_config().has_option("retcode", "task_failed"),
@@ -224,8 +224,8 @@ def _require_files() -> None:
 def check() -> None:
     """Check all settings at once, before anything is connected or written.
 
-    Luigi only warns of unknown keys and ignores unknown sections; here both are errors,
-    because a misspelt limit that silently does not hold costs a night.
+    Luigi only warns about unknown keys and ignores unknown sections; here both are errors,
+    because a misspelt limit that silently has no effect costs a night.
 
     Raises SettingsError.
     """
@@ -264,7 +264,7 @@ def check() -> None:
     )
     _require(
         _is_replication(cassandra().replication),
-        f"[cassandra] replication = {cassandra().replication!r} is not what CQL writes, like "
+        f"[cassandra] replication = {cassandra().replication!r} is not a CQL map; write it like "
         "{'class': 'NetworkTopologyStrategy', 'dc1': 3}.",
     )
     _require(

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def sentence_instead_of_traceback() -> Iterator[None]:
-    """Where Luigi would print a traceback of ours, end the process with the sentence."""
+    """Where Luigi would print a traceback for an error of ours, exit with its sentence."""
     try:
         yield
     except WorkflowError as exc:
@@ -28,7 +28,7 @@ def sentence_instead_of_traceback() -> Iterator[None]:
 
 
 class PartitionDate(luigi.DateParameter):
-    """A date; without one today's in UTC, looked up when the task is made."""
+    """A date; by default today's in UTC, looked up when the task is created."""
 
     def parse(self, value: str) -> datetime.date:
         try:
@@ -43,10 +43,10 @@ class PartitionDate(luigi.DateParameter):
 
 
 class Dated(luigi.Task):
-    """A task of one partition date, refused when the settings or the date are bad."""
+    """A task of one partition date; bad settings or a bad date are refused."""
 
     date: datetime.date = PartitionDate(  # type: ignore[assignment]
-        default=None,  # type: ignore[arg-type]  # stands for today, see task_value
+        default=None,  # type: ignore[arg-type]  # means today, see task_value
         description="partition date, YYYY-MM-DD; today in UTC",
     )
 
@@ -58,11 +58,11 @@ class Dated(luigi.Task):
             if self.date > today:
                 raise SettingsError(
                     f"{self.date} is in the future: today is {today} in UTC. "
-                    "Users are taken on their date or later."
+                    "Choose today's date or an earlier one."
                 )
 
     def steps(self) -> "list[Step]":
-        """The steps that this task needs, itself included, each after those that it reads."""
+        """The steps that this task needs, itself included, each after the steps that it reads."""
         needed = [step for task in self.deps() for step in task.steps()]
         return list(dict.fromkeys([*needed, self] if isinstance(self, Step) else needed))
 
@@ -74,7 +74,7 @@ class Dated(luigi.Task):
 class Step(Dated):
     """A task that is complete when its ledger row says so.
 
-    `logic_version` is raised by hand when the step's code would give other rows than before.
+    Raise `logic_version` by hand when the step's code gives other rows than before.
     """
 
     logic_version: ClassVar[int]
@@ -90,12 +90,12 @@ class Step(Dated):
     def run(self) -> None:
         """Take the lease, look again, work.
 
-        Raises LeaseError when somebody else keeps it, DataError when an input is gone.
+        Raises LeaseError when another process keeps it, DataError when an input is missing.
         """
         with take_lease(self.task_family, self.date, self.versions()) as lease:
             current = lease.current_runs()
             if self.task_family in current:
-                log.info("%s of %s was done meanwhile", self.task_family, self.date)
+                log.info("%s of %s was done by another process", self.task_family, self.date)
                 return
             inputs = [current.get(task.task_family) for task in self.deps()]
             found = [run for run in inputs if run is not None]
@@ -117,7 +117,7 @@ class Step(Dated):
         raise NotImplementedError
 
     def show_progress(self, message: str, percent: int) -> None:
-        """Show in the visualiser how far the step is; a luigid that is away fails no step."""
+        """Show the step's progress in the visualiser; a luigid that is away fails no step."""
         if self._visualiser_is_away:
             return
         try:
@@ -125,4 +125,4 @@ class Step(Dated):
             self.set_progress_percentage(percent)  # type: ignore[misc]
         except RPCError as exc:
             self._visualiser_is_away = True  # each try takes 10 s
-            log.warning("The visualiser does not show how far %s is: %s", self, exc)
+            log.warning("The visualiser does not show the progress of %s: %s", self, exc)

@@ -1,6 +1,6 @@
-"""What attempts that were killed or failed left in the stores: resumed or removed by the next one.
+"""Leftovers of killed and failed attempts in the stores: resumed or removed by the next attempt.
 
-Call these inside an attempt: whoever holds the lease knows that no other attempt can publish.
+Call these inside an attempt: while it holds the lease, no other attempt can publish.
 """
 
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def resumable(history: Sequence[Run], extraction: Extraction) -> uuid.UUID | None:
-    """The extraction that the last attempt left unfinished, if it asked for the same."""
+    """The extraction that the last attempt left unfinished, if it requested the same."""
     if not history or not _unswept(history[-1]):
         return None
     last = Extracting.of(history[-1])
@@ -27,7 +27,7 @@ def resumable(history: Sequence[Run], extraction: Extraction) -> uuid.UUID | Non
 
 
 def extractions(lease: Lease, history: Sequence[Run], store: RawStore) -> None:
-    """Remove the extractions that nobody has published, but for the one of `store`."""
+    """Remove the unpublished extractions, except the one of `store`."""
     used = {Extracting.of(run).extraction_id for run in history if run.state == "succeeded"}
     used.add(store.extraction_id)
     unused = [
@@ -36,21 +36,21 @@ def extractions(lease: Lease, history: Sequence[Run], store: RawStore) -> None:
     for run in unused:
         record = Extracting.of(run)
         store.remove(record.extraction_id, record.extraction.users_per_day)
-        log.info("Swept the unfinished extraction %s", record.extraction_id)
+        log.info("Removed the unfinished extraction %s", record.extraction_id)
     if unused:
         lease.mark_swept(unused)
 
 
 def _unswept(run: Run) -> bool:
-    """Whether an attempt of ExtractUsers may have left documents that nobody has removed."""
+    """Whether an attempt of ExtractUsers may have left documents that were not removed since."""
     return run.unpublished and not Extracting.of(run).swept
 
 
 def parquet_runs(lease: Lease) -> None:
-    """Remove the Parquet runs that nobody has published.
+    """Remove the unpublished Parquet runs.
 
-    Runs that the ledger does not know as unpublished are left alone. What cannot be removed,
-    because something still writes into it, waits for the next attempt.
+    Runs that the ledger does not list as unpublished are left alone. A run that cannot be removed,
+    because a job still writes to it, waits for the next attempt.
     """
     present = lake.run_ids(lease.job, lease.date)
     for run in lease.history() if present else ():
@@ -60,4 +60,4 @@ def parquet_runs(lease: Lease) -> None:
             except StoreError as exc:
                 log.warning("%s", exc)
             else:
-                log.info("Swept what the attempt %s left in the lake", run.run_id)
+                log.info("Removed the unfinished Parquet run %s", run.run_id)

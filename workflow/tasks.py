@@ -3,8 +3,8 @@
     RunDaily ── LoadUsers ─┬─ ComputeStats ── TransformUsers ── ExtractUsers
                            └─ TransformUsers
 
-How a step takes its lease and finds its inputs stands in step.py, how it publishes in
-ledger/lease.py; here is what each step does.
+step.py takes the lease and finds the inputs, ledger/lease.py publishes; this module says what
+each step does.
 """
 
 import datetime
@@ -114,7 +114,7 @@ class TransformUsers(Step):
         by_reason = ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())
         raise DataError(
             f"{rejected:,} of {rows:,} users of {self.date} broke a rule, more than the "
-            f"{limit:g} % allowed ({by_reason}); nothing was published. Look at the source, or "
+            f"{limit:g} % allowed ({by_reason}); nothing was published. Check the source, or "
             "raise [rules] rejected_percent_max (--rules-rejected-percent-max)."
         )
 
@@ -135,7 +135,7 @@ class ComputeStats(Step):
         users = transform.rows_out or 0
         with lease.attempt(inputs, rows_in=users, details=jobs.describe()) as attempt:
             clean = published(transform)
-            clean.rows()  # raises here, in our words, when the run is gone
+            clean.rows()  # raises here, as a sentence, when the run is missing
             url = lake.run_url(self.task_family, self.date, attempt.run_id)
             sweep.parquet_runs(lease)
             self.show_progress(f"statistics of {users:,} users into {url}", 10)
@@ -173,7 +173,7 @@ class LoadUsers(Step):
             self.show_progress(f"loading {rows:,} rows into PostgreSQL", 10)
             users, figures = published(transform), published(statistics)
             for run in (users, figures):
-                run.rows()  # raises here: inside COPY, psycopg2 would wrap it
+                run.rows()  # raises here: inside COPY, psycopg2 would wrap the error
             with attempt.publishing() as cursor:
                 day = warehouse.rows_of_day(users, figures)
                 loaded = warehouse.replace_day(cursor, self.date, day)
@@ -210,7 +210,7 @@ class RunDaily(Dated, luigi.WrapperTask):
 
     @classmethod
     def bulk_complete(cls, parameter_tuples: Iterable[datetime.date]) -> list[datetime.date]:
-        """The dates that are complete, by one query. RangeDaily passes a one-shot iterator."""
+        """The dates that are complete, in one query. RangeDaily passes a one-shot iterator."""
         dates = list(parameter_tuples)
         if not dates:
             return []

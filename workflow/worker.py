@@ -1,9 +1,9 @@
-"""Luigi's worker, but it waits for what another process is doing.
+"""Luigi's worker, but it waits for tasks that another process runs.
 
-Through one luigid, Luigi's own worker leaves at once when its tasks run in another process
-(with `keep_alive` it would also wait for tasks that have failed, see docs/decisions/007), and
-when luigid was restarted and has forgotten them. This one stays, at most `[lease] wait` for
-each step, and then looks at the ledger again: it finds the date done, or does it.
+With a shared luigid, Luigi's own worker exits at once when its tasks run in another process
+(with `keep_alive` it would also wait for failed tasks, see docs/decisions/007), and when luigid
+was restarted and has forgotten them. This one waits, at most `[lease] wait` for each step, and
+then asks the ledger again: the date is done, or it is run.
 """
 
 import logging
@@ -19,32 +19,32 @@ from workflow.ledger.lease import busy
 
 log = logging.getLogger(__name__)
 
-POLL = 0.3  # s between two questions to luigid
+POLL = 0.3  # s between two requests to luigid
 
-#: How often tasks that luigid has forgotten are scheduled again.
+#: How often tasks that luigid has forgotten are rescheduled.
 RESCHEDULES_MAX = 3
 
 
 class PatientWorker(Worker):
-    """A worker that ends when its tasks are done, have failed, or were waited for in vain."""
+    """A worker that ends when its tasks are done, have failed, or the wait for them timed out."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._roots: dict[luigi.Task, tuple[Any, ...]] = {}
 
     def add(self, task: luigi.Task, *options: Any) -> bool:
-        """Schedule a task and what it requires; whether that went well."""
+        """Schedule a task and what it requires; whether that succeeded."""
         self._roots[task] = options
         return bool(super().add(task, *options))
 
     def run(self) -> bool:
-        """Run what there is to run; False when a task failed or was waited for in vain.
+        """Run the scheduled tasks; False when one failed or the wait for it timed out.
 
-        What failed does not keep it from waiting for other dates.
+        A failed task does not stop the wait for other dates.
         """
         succeeded, rescheduled = True, 0
         while True:
-            succeeded = bool(super().run()) and succeeded  # it forgets what failed before
+            succeeded = bool(super().run()) and succeeded  # each call forgets earlier failures
             if self._stop_requesting_work:
                 return succeeded
             elsewhere = self._run_elsewhere()
@@ -64,7 +64,7 @@ class PatientWorker(Worker):
                 self._reschedule()
 
     def _run_elsewhere(self) -> dict[str, dict[str, Any]]:
-        """Our tasks that other workers run now, by id, as luigid describes them."""
+        """Our tasks that other workers run now: by id, what luigid says of them."""
         running = self._scheduler.count_pending(worker=self._id)["running_tasks"]
         return {
             task["task_id"]: task
@@ -80,7 +80,7 @@ class PatientWorker(Worker):
         give_up = time.monotonic() + wait
         while time.monotonic() < give_up:
             time.sleep(POLL)
-            self._scheduler.prune()  # or luigid takes a minute to notice that a worker was killed
+            self._scheduler.prune()  # otherwise luigid takes a minute to notice a killed worker
             if _who(self._run_elsewhere()) != _who(elsewhere):
                 return True
         for running in elsewhere.values():
@@ -92,7 +92,7 @@ class PatientWorker(Worker):
         return task.task_family, getattr(task, "date", None)
 
     def _holder(self, running: dict[str, Any]) -> str:
-        """Who runs a task: the holder of its lease, else the worker that luigid knows."""
+        """Who runs a task: the holder of its lease, otherwise the worker that luigid names."""
         known = f"process {running.get('pid', '?')} on {running.get('host', '?')}"
         job, date = self._step(running)
         return (date and runs.holder(job, date)) or f"{job} {date}, {known}"
@@ -107,13 +107,13 @@ class PatientWorker(Worker):
     def _reschedule(self) -> None:
         """Ask the ledger again, and schedule what is due."""
         ended = self._forget_others()
-        self._add_task_history = []  # the summary takes its first task for the root
+        self._add_task_history = []  # the summary takes the first task for the root
         for root, options in self._roots.items():
             super().add(root, *options)
         self._add_task_history += ended
 
     def _forget_others(self) -> list[Any]:
-        """The tasks that ended here: what the summary and the exit status shall know of."""
+        """The tasks that ended here, for the summary and the exit status."""
         self._get_work_response_history = []
         history = self._add_task_history
         ended = {task for task, status, _ in history if status in ("DONE", "FAILED")}

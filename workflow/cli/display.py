@@ -1,4 +1,4 @@
-"""How the command line shows what the ledger and the stores say."""
+"""How the command line displays what it is given."""
 
 import datetime
 import itertools
@@ -20,12 +20,12 @@ from workflow.ops.verify import Verdict
 
 out = Console(highlight=False, emoji=False)
 
-#: Rows of a table that a person is shown of what would change.
+#: How many changed rows of a table a person is shown.
 DIFFERENCES_SHOWN = 10
 
 
 def line(text: str) -> None:
-    """A line as it stands, however wide the terminal is: it may be searched or copied."""
+    """A line as it is, however wide the terminal: people search and copy it."""
     out.print(text, soft_wrap=True, markup=False)
 
 
@@ -33,8 +33,8 @@ def line(text: str) -> None:
 
 
 def plan(dates: Sequence[DatePlan]) -> None:
-    """A row per step, and one row for all dates in sequence of which the same is to be said."""
-    # folded, because an address that ends in … helps nobody
+    """A row per step, and one row for consecutive dates with the same plan."""
+    # folded, because an address that ends in … is useless
     table = Table("date", "step", "", Column("why", overflow="fold"))
     for group in _groups(dates):
         first = group[0]
@@ -61,7 +61,7 @@ def plan(dates: Sequence[DatePlan]) -> None:
 
 
 def count_dates(dates: int) -> str:
-    """How many dates, with the noun."""
+    """The number of dates, with the noun."""
     return "1 date" if dates == 1 else f"{dates:,} dates"
 
 
@@ -82,7 +82,7 @@ def _since(group: Sequence[DatePlan]) -> str:
 
 
 def differences(date: datetime.date, found: Mapping[str, Changes]) -> None:
-    """What the current rules would change on a date, the first rows of each table in full."""
+    """What the current rules would change on a date, with the first rows of each table."""
     for table, changes in found.items():
         changed = changes.total - changes.new - changes.gone
         line(f"{table}: {changes.new:,} new, {changes.gone:,} gone, {changed:,} changed")
@@ -110,7 +110,7 @@ def _difference(old: dict[str, Any] | None, new: dict[str, Any] | None) -> str:
 
 
 def day(date: DatePlan, statistics: Sequence[Any]) -> None:
-    """The steps of a date with their counts, the day's statistics, where it came from."""
+    """The steps of a date with their counts, the day's statistics, its source."""
     table = Table("step", title=f"{date.date}", title_justify="left")
     for heading in ("in", "out", "rejected", "seconds"):
         table.add_column(heading, justify="right")
@@ -137,9 +137,9 @@ def _due(step: StepPlan) -> str:
 
 
 def next_steps(visualiser: str) -> None:
-    """Where to look further; `visualiser` is the address of luigid's."""
+    """Where to look next; `visualiser` is luigid's address."""
     line(
-        "next    workflow verify (hold the stores against the ledger), workflow trace DATE (where "
+        "next    workflow verify (compare the stores with the ledger), workflow trace DATE (where "
         "a figure comes from), workflow stack status (addresses), "
         f"{visualiser} (visualiser)"
     )
@@ -185,9 +185,9 @@ def _engine(run: Run) -> str:
 
 
 def attempts(history: Sequence[Run], abandoned: Collection[uuid.UUID]) -> None:
-    """Every row of a date in the ledger, oldest first: when, how many, by whom, read, error.
+    """Every row of a date in the ledger, oldest first.
 
-    `abandoned` are those marked running that nobody works on any more.
+    `abandoned` are those marked running whose process has exited.
     """
     if history:
         line("attempts (times in UTC)")
@@ -217,7 +217,7 @@ def _short(run_id: Any) -> str:
 
 
 def trace(found: Trace) -> None:
-    """From what PostgreSQL holds back to the request and the document, on one screen."""
+    """From PostgreSQL back to the request and the document, on one screen."""
     for source in found.sources:
         line(f"{source.table}, position {source.position:,} of {found.date}")
         line("    " + ", ".join(f"{name} {value}" for name, value in _told(source.row)))
@@ -257,7 +257,7 @@ def _told(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def verdict(found: Verdict) -> None:
-    """A line for a date, and one for each thing that is wrong with it."""
+    """A line for a date, and one for each problem and leftover."""
     state = "BROKEN" if found.problems else "due" if found.due else "ok"
     equals = "=" if state == "ok" else "|"  # different generations need not add up
     line(
@@ -269,4 +269,4 @@ def verdict(found: Verdict) -> None:
     for sentence in found.problems:
         line(f"            {sentence}")
     for sentence in found.leftovers:
-        line(f"            left over: {sentence}")
+        line(f"            leftover: {sentence}")

@@ -28,7 +28,7 @@ from workflow.tasks import RunDaily
 
 
 class Sentences(click.Group):
-    """A group that shows an error of ours as its sentence, with exit status 1."""
+    """A group that prints an error of ours as its sentence, with exit status 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -61,7 +61,7 @@ class PartitionDate(click.ParamType[datetime.date]):
 def main() -> None:
     """The daily batch of users: RandomUser API, Cassandra, Spark, PostgreSQL.
 
-    START alone means that one date; STOP is inclusive.
+    START alone means that date only; STOP is inclusive.
     """
 
 
@@ -71,7 +71,9 @@ main.add_command(stack)
 def _last(start: datetime.date, stop: datetime.date | None) -> datetime.date:
     """The last date of a range, inclusive. Raises SettingsError for a reversed one."""
     if stop and stop < start:
-        raise SettingsError(f"The range {start} to {stop} is reversed; write the earlier first.")
+        raise SettingsError(
+            f"The range {start} to {stop} is reversed; write the earlier date first."
+        )
     return stop or start
 
 
@@ -95,7 +97,7 @@ _DATES_AND_LUIGIS_OPTIONS: dict[str, Any] = {
 )
 @click.pass_context
 def run(ctx: click.Context, arguments: tuple[str, ...]) -> None:
-    """Run the dates that are due, today (UTC) by default, and show what came of them."""
+    """Run the dates that are due, today (UTC) by default, and show the result."""
     _run_due(*_dates_and_options(ctx, arguments))
 
 
@@ -106,24 +108,26 @@ def run(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     "step",
     required=True,
     type=click.Choice([step.__name__ for step in Step.__subclasses__()]),
-    help="The step to run again; what follows it is run too.",
+    help="The step to run again; the steps that follow it run, too.",
 )
-@click.option("--reason", help="Why; it stands in the ledger.")
-@click.option("--mark-only", is_flag=True, help="Leave it due for the next run.")
+@click.option("--reason", help="Why; the ledger keeps it.")
+@click.option("--mark-only", is_flag=True, help="Only mark it as due for the next run.")
 @click.pass_context
 def rerun(
     ctx: click.Context, arguments: tuple[str, ...], step: str, reason: str | None, mark_only: bool
 ) -> None:
-    """Run a step of a date, and what follows it, again. Old runs stay in the ledger."""
+    """Run a step of a date again, and the steps that follow it. The ledger keeps old runs."""
     if not arguments or arguments[0].startswith("-"):
-        raise click.UsageError("Which date? Write it first: workflow rerun 2026-11-20 …", ctx)
+        raise click.UsageError(
+            "Which date? Write it first: workflow rerun 2026-11-20 --from STEP.", ctx
+        )
     dates, options = _dates_and_options(ctx, arguments)
     with settings_from(options):
         settings.check()
         version = RunDaily(date=dates[0]).versions()[step]
         runs.invalidate(step, dates, logic_version=version, reason=reason)
     which = str(dates[0]) if len(dates) == 1 else count_dates(len(dates))
-    line(f"{step} and what follows it is due on {which}.")
+    line(f"{step} and the steps that follow it are due on {which}.")
     if not mark_only:
         _run_due(dates, options)
 
@@ -135,7 +139,7 @@ def _run_due(dates: list[datetime.date], options: list[str]) -> None:
         raise click.ClickException(
             f"{len(due)} of {len(dates)} {'date is' if len(dates) == 1 else 'dates are'} not "
             f"complete: {', '.join(map(str, due[:10]))}{', …' if len(due) > 10 else ''}. "
-            "The messages above say why; run the command again after mending it."
+            "The messages above say why; fix the cause and run the command again."
         )
     if len(dates) > 1:
         line(f"{count_dates(len(dates))} from {dates[0]} to {dates[-1]} are complete.")
@@ -148,7 +152,7 @@ def _run_due(dates: list[datetime.date], options: list[str]) -> None:
 def _dates_and_options(
     ctx: click.Context, arguments: tuple[str, ...]
 ) -> tuple[list[datetime.date], list[str]]:
-    """The dates of a range, in order, and the options for Luigi that follow it."""
+    """The dates of a range, in order, and Luigi's options that follow it."""
     words = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
     if len(words) > 2:
         raise click.UsageError(
@@ -189,21 +193,21 @@ def _show_next_steps() -> None:
 @click.argument(
     "arguments", nargs=-1, type=click.UNPROCESSED, metavar="[START [STOP]] [OPTIONS]..."
 )
-@click.option("--json", "as_json", is_flag=True, help="For programs, a record per date.")
+@click.option("--json", "as_json", is_flag=True, help="For programs: a record per date.")
 @click.option(
     "--diff",
     is_flag=True,
-    help="What this code would change in one date's rows; publishes nothing.",
+    help="Show what this code would change in one date's rows; publishes nothing.",
 )
 @click.pass_context
 def plan(ctx: click.Context, arguments: tuple[str, ...], as_json: bool, diff: bool) -> None:
-    """Say what `workflow run` with the same words would do, and why. Changes nothing.
+    """Show what `workflow run` with the same arguments would do, and why. Changes nothing.
 
     The exit status is 1 if anything is due, or would change.
     """
     dates, options = _dates_and_options(ctx, arguments)
     if diff and len(dates) > 1:
-        raise click.UsageError("--diff looks at one date.", ctx)
+        raise click.UsageError("--diff takes one date only.", ctx)
     with settings_from(options):
         settings.check()
         planned = make_plan(dates)
@@ -247,7 +251,7 @@ def _record(date: DatePlan) -> dict[str, object]:
 @click.argument("date", type=PartitionDate())
 @click.argument("user_id", type=click.UUID, required=False)
 def trace(date: datetime.date, user_id: uuid.UUID | None) -> None:
-    """From a date's figures, or a person in it, back to the runs, the request, the document."""
+    """Trace a date's figures, or a person in it, back to runs, request and document."""
     settings.check()
     display.trace(make_trace(date, user_id))
 
@@ -260,7 +264,7 @@ def verify_command(start: datetime.date | None, stop: datetime.date | None) -> N
     settings.check()
     dates = runs.known_dates(start, _last(start, stop)) if start else runs.known_dates()
     if not dates:
-        line("The ledger knows no such date; nothing to verify.")
+        line("The ledger has no such date; there is nothing to verify.")
         return
     broken = 0
     for verdict in verify(dates):
@@ -268,8 +272,8 @@ def verify_command(start: datetime.date | None, stop: datetime.date | None) -> N
         display.verdict(verdict)
     if broken:
         raise click.ClickException(
-            f"{broken} of {len(dates)} dates do not hold what the ledger says; run what each "
-            "sentence names again."
+            f"{broken} of {len(dates)} dates do not hold what the ledger says; run the command "
+            "that each sentence names."
         )
     line(f"{len(dates)} {'date holds' if len(dates) == 1 else 'dates hold'} what the ledger says.")
 

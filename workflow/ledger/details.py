@@ -31,7 +31,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Extracting(Details, frozen=True, kw_only=True):
     """ExtractUsers, from its start: what it asks for, and under which id it stores it.
 
-    swept: nobody resumes it, and what it stored is removed.
+    swept: no attempt will resume it, and what it stored is removed.
     """
 
     extraction_id: uuid.UUID

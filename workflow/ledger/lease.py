@@ -5,7 +5,7 @@ on that very connection: a holder that lost it cannot publish, and one that was 
 nobody.
 
     with take_lease("LoadUsers", date, versions) as lease:
-        lease.current_runs()                            done meanwhile by somebody else?
+        lease.current_runs()                            has another process done it meanwhile?
         with lease.attempt(inputs, rows_in=…, …) as attempt:
             …                                           the work, watched by a deadline
             with attempt.publishing() as cursor:        one transaction with the work's rows
@@ -57,8 +57,8 @@ class Outcome:
 def busy(job: str, date: datetime.date, holder: str) -> str:
     """The sentence for a wait that timed out."""
     return (
-        f"{job} of {date} is being worked on by somebody else ({holder}); "
-        f"we waited {settings.lease().wait:g} s ([lease] wait). Run the date again later."
+        f"{job} of {date} is held by another process ({holder}), for which we waited "
+        f"{settings.lease().wait:g} s ([lease] wait). Run the date again later."
     )
 
 
@@ -70,8 +70,8 @@ def _lease_transaction(connection: Connection) -> Iterator[Cursor]:
         with transaction(connection) as cursor:
             yield cursor
             outcome = (
-                "and the answer to the commit with it. Run the date again when PostgreSQL is back: "
-                "it goes on from what was published"
+                "and with it the reply to the commit. Run the date again when PostgreSQL is back: "
+                "it resumes from what was published"
             )
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:
         if not connection.closed:
@@ -106,8 +106,8 @@ class Attempt:
         The rows that the block writes become visible together with the ledger row, or not at all.
 
         Raises LeaseError when the lease was lost, and whatever the block raises; nothing is
-        published then. A commit whose answer was lost with the connection counts when PostgreSQL
-        says so.
+        published then. A commit whose reply was lost with the connection counts if PostgreSQL
+        confirms it.
         """
         try:
             with _lease_transaction(self._connection) as cursor:
@@ -122,13 +122,13 @@ class Attempt:
         """Write the outcome into the ledger row, in the transaction of `publishing`.
 
         Raises DataError when rows are missing or an input was replaced meanwhile, LeaseError when
-        somebody else took the step over.
+        another process took the step over.
         """
         if self._rows_in != outcome.rows_out + outcome.rows_rejected:
             raise DataError(
                 f"{self._rows_in:,} rows came in, but {outcome.rows_out:,} went out and "
                 f"{outcome.rows_rejected:,} were rejected; nothing was published. Run the "
-                "date again; if this stays, `workflow verify` names the broken store."
+                "date again; if the error persists, `workflow verify` names the broken store."
             )
         self._require_current_inputs(cursor)
         cursor.execute(
@@ -144,8 +144,8 @@ class Attempt:
         )
         if cursor.rowcount != 1:
             raise LeaseError(
-                "Another process took this step over while we worked, and our attempt "
-                "is marked as interrupted; nothing was published. Run it again."
+                "Another process took this step over during the work, and our attempt is "
+                "marked as interrupted; nothing was published. Run the date again."
             )
         self._succeeded = True
         return outcome
@@ -157,27 +157,27 @@ class Attempt:
         for run in self._inputs:
             if run.run_id not in current:
                 raise DataError(
-                    f"The input from {run.job} of {run.partition_date} was replaced while we "
-                    "worked on it; nothing was published. Run the date again."
+                    f"The input from {run.job} of {run.partition_date} was replaced during the "
+                    "work; nothing was published. Run the date again."
                 )
 
     def _is_committed(self) -> bool:
-        """Whether the row says that it succeeded, as far as PostgreSQL can be asked."""
+        """Whether the row says that it succeeded, if PostgreSQL can be reached."""
         with contextlib.suppress(WorkflowError):
             rows = query(_SQL.state_after_commit, run_id=self.run_id)
             return [row.state for row in rows] == ["succeeded"]
         return False
 
     def end(self, error: BaseException) -> bool:
-        """Record `failed` or `interrupted` with its error; whether the attempt still ran.
+        """Record `failed` or `interrupted` with its error; whether the attempt was still running.
 
-        On a new connection, because the lease's may be what failed. When PostgreSQL is away, the
+        On a new connection, because the lease's own may have failed. When PostgreSQL is away, the
         next holder of the lease marks the row.
         """
         parameters = {
             "run_id": self.run_id,
             "state": "failed" if isinstance(error, Exception) else "interrupted",
-            # text in PostgreSQL holds no NUL, and what failed may have sent one
+            # text in PostgreSQL holds no NUL, and the failed party may have sent one
             "error": (str(error) or repr(error)).replace("\0", "\\0"),
         }
         with (
@@ -269,12 +269,12 @@ def take_lease(job: str, date: datetime.date, versions: Versions) -> Iterator[Le
     Raises LeaseError, which names the holder, when the wait timed out; SchemaError when the
     database is not of this version; StoreError.
     """
-    # the server cuts names at 63 bytes: the number of the process must not be cut
+    # the server cuts names at 63 bytes, and the number of the process must survive
     name = f"{job} {date} on {socket.gethostname()[:17]}, process {os.getpid()}"
     with connect(name) as connection:
         key = {"job": job, "date": date}
         with transaction(connection) as cursor:
-            # a session that waits for the work, and ends soon after its process is killed
+            # the session idles during the work, and ends soon after its process is killed
             cursor.execute(
                 "SET idle_session_timeout = 0; SET client_connection_check_interval = '5s'"
             )

@@ -1,7 +1,7 @@
-"""The ledger's rows: what was done of each step and date, and what is current.
+"""The ledger's rows: what happened to each step and date, and what is current.
 
-A step of a date is done exactly when `current_runs` returns a run of it. How rows get here:
-ledger/lease.py; what stands in their details: ledger/details.py.
+A step of a date is done exactly when `current_runs` returns a run of it. ledger/lease.py writes
+most rows; ledger/details.py knows what their details hold.
 """
 
 import dataclasses
@@ -50,7 +50,7 @@ class Run:
 
     def __post_init__(self) -> None:
         if self.started_at.tzinfo is None:
-            raise ValueError("a run's times carry their time zone")
+            raise ValueError("the times of a run need a time zone")
 
     @property
     def unpublished(self) -> bool:
@@ -81,7 +81,7 @@ def current_runs(
 def known_dates(
     first: datetime.date | None = None, last: datetime.date | None = None
 ) -> list[datetime.date]:
-    """The dates that the ledger has rows of, in order, between the bounds given."""
+    """The dates with rows in the ledger, in order, between the bounds if given."""
     rows = query(_SQL.known_dates, first=first, last=last)
     return [row.partition_date for row in rows]
 
@@ -123,13 +123,13 @@ def snapshot(versions: Versions, first: datetime.date, last: datetime.date) -> S
 
 
 def holder(job: str, date: datetime.date) -> str | None:
-    """Who holds the lease of a step and date, if anybody does."""
+    """Who holds the lease of a step and date, or None."""
     with connect("workflow") as connection, transaction(connection) as cursor:
         return holders(cursor, [job], date, date).get((date, job))
 
 
 def abandoned(runs: Sequence[Run]) -> set[uuid.UUID]:
-    """Those of a date's attempts that are marked `running` and whose process is gone.
+    """Those of a date's attempts that are marked `running` although their process has exited.
 
     The next holder of their lease marks them as interrupted.
     """
@@ -138,7 +138,7 @@ def abandoned(runs: Sequence[Run]) -> set[uuid.UUID]:
         for run in runs
         if run.state == "running" and not holder(run.job, run.partition_date)
     }
-    # or it has just ended
+    # or it has just finished
     again = [run for date in set(unheld.values()) for run in history(date)]
     return {run.run_id for run in again if run.state == "running" and run.run_id in unheld}
 
@@ -153,7 +153,7 @@ def holders(
     rows = fetch(cursor, _SQL.lease_holders, {"jobs": list(jobs), "first": first, "last": last})
     return {
         (_EPOCH + datetime.timedelta(days=row.days), row.job): (
-            # another role's start is shown to nobody
+            # the start of another role's session is hidden
             f"{row.name}, since {row.since:%Y-%m-%d %H:%M:%S} UTC" if row.since else row.name
         )
         for row in rows
@@ -163,7 +163,7 @@ def holders(
 def invalidate(
     job: str, dates: Sequence[datetime.date], *, logic_version: int, reason: str | None
 ) -> None:
-    """Make a step of some dates due, and with it all that follows; old runs stay as history."""
+    """Make a step of some dates due, and with it all that follow; old runs stay as history."""
     with connect("workflow rerun") as connection, transaction(connection) as cursor:
         for date in dates:
             cursor.execute(

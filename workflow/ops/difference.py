@@ -18,15 +18,15 @@ from workflow.stores.postgres import connect, fetch, transaction
 
 _SQL = sql.load("difference.sql")
 
-JOB = lake.DIFFERENCE  # names the lease; nothing of it stands in the ledger
+JOB = lake.DIFFERENCE  # names the lease; it has no row in the ledger
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Changes:
     """What would change in a table: how many rows, and the first of them.
 
-    Each row has a `key` (user_id, position, or dimension and member), and what is there `old`
-    and `new` as a dictionary, None where there is nothing.
+    Each row has a `key` (user_id, position, or dimension and member), and the `old` and the `new`
+    row as dictionaries, None where there is no row.
     """
 
     total: int
@@ -36,12 +36,12 @@ class Changes:
 
 
 def difference(date: datetime.date, *, limit: int | None = None) -> dict[str, Changes]:
-    """Transform a date's raw documents by this code, and hold the rows against PostgreSQL's.
+    """Transform a date's raw documents with this code, and compare the rows with PostgreSQL's.
 
-    Returns the changes by table, with at most `limit` rows of each or all. The new rows lie in
-    the lake's scratch meanwhile.
+    Returns the changes by table, with at most `limit` rows of each, or all. Meanwhile the new rows
+    are in the lake's scratch folder.
 
-    Raises DataError for a date that was never extracted, LeaseError when somebody else looks at
+    Raises DataError for a date that was never extracted, LeaseError when another process compares
     the same date, and what the Spark jobs raise.
     """
     succeeded = [
@@ -49,7 +49,7 @@ def difference(date: datetime.date, *, limit: int | None = None) -> dict[str, Ch
     ]
     if not succeeded:
         raise DataError(
-            f"{date} was never extracted, so there is nothing to compare; `workflow run {date}`."
+            f"{date} was never extracted, so nothing can be compared; run `workflow run {date}`."
         )
     with (
         take_lease(JOB, date, {}),
@@ -57,7 +57,7 @@ def difference(date: datetime.date, *, limit: int | None = None) -> dict[str, Ch
         contextlib.ExitStack() as stack,
     ):
         for run_id in lake.run_ids(JOB, date):
-            with contextlib.suppress(StoreError):  # the job of a client that was killed may go on
+            with contextlib.suppress(StoreError):  # the job of a killed client may still run
                 lake.remove(lake.run_url(JOB, date, run_id))
         scratch = lake.run_url(JOB, date, uuid.uuid4())
         stack.callback(lake.remove, scratch)
@@ -74,7 +74,7 @@ def difference(date: datetime.date, *, limit: int | None = None) -> dict[str, Ch
 
 
 def _compare(date: datetime.date, rows: warehouse.DayRows, limit: int | None) -> dict[str, Changes]:
-    """Hold rows against what the three tables hold at one moment; changes nothing."""
+    """Compare rows with the three tables in one snapshot; changes nothing."""
     with connect("workflow differences") as connection:
         connection.set_session(isolation_level="REPEATABLE READ")
         with transaction(connection) as cursor:
@@ -93,7 +93,7 @@ def _compare(date: datetime.date, rows: warehouse.DayRows, limit: int | None) ->
 
 
 def _changes(rows: list[Any]) -> Changes:
-    """Each row carries the counts of all."""
+    """Each row carries the total counts."""
     if not rows:
         return Changes(total=0, new=0, gone=0, rows=[])
     first = rows[0]

@@ -1,4 +1,4 @@
-"""`workflow plan`: what is done, what is due, and why. Asks the ledger, changes nothing."""
+"""`workflow plan`: what is done, what is due, and why. Reads the ledger, changes nothing."""
 
 import dataclasses
 import datetime
@@ -14,9 +14,9 @@ from workflow.tasks import RunDaily
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepPlan:
-    """A step of a date. `reason` is a word for programs, `why` the same for people.
+    """A step of a date. `reason` is for programs, `why` says the same to people.
 
-    `current` is the run that makes it done.
+    `current` is the run by which it is done.
 
     reason: done, never_ran, running, failed, interrupted, marked, logic_changed, input_replaced,
     input_due
@@ -29,13 +29,13 @@ class StepPlan:
 
     @property
     def due(self) -> bool:
-        """Whether the next run works on it."""
+        """Whether the next run includes it."""
         return self.reason != "done"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DatePlan:
-    """A date: its steps in order, and with which other settings it was made."""
+    """A date: its steps in order, and which settings it was made with that have changed since."""
 
     date: datetime.date
     steps: list[StepPlan]
@@ -43,15 +43,15 @@ class DatePlan:
 
     @property
     def due(self) -> bool:
-        """Whether the next run works on the date."""
+        """Whether the next run includes the date."""
         return any(step.due for step in self.steps)
 
 
 def plan(dates: Sequence[datetime.date]) -> list[DatePlan]:
-    """The plan of some dates, in order, by a few queries whatever their number."""
+    """The plan of some dates, in order, in a few queries whatever their number."""
     day = RunDaily(date=dates[0])
     known = runs.snapshot(day.versions(), min(dates), max(dates))
-    if any(_is_orphan(run, known) for run in known.newest.values()):  # or it has just ended
+    if any(_is_orphan(run, known) for run in known.newest.values()):  # or it has just finished
         known = runs.snapshot(day.versions(), min(dates), max(dates))
     return [_date_plan(date, known, day.steps()) for date in dates]
 
@@ -86,7 +86,7 @@ def _is_orphan(run: Run, known: Snapshot) -> bool:
 
 
 def _reason_of_unpublished(run: Run, known: Snapshot) -> tuple[str, str]:
-    """Why a step is due whose newest row is no success."""
+    """Why a step whose newest row is not a success is due."""
     began = f"{_time(run.started_at)} in process {run.process} on {run.host}"
     because = f": {run.reason}" if run.reason else ""
     reasons = {
@@ -103,7 +103,7 @@ def _reason_of_unpublished(run: Run, known: Snapshot) -> tuple[str, str]:
 
 
 def _reason_of_stale(run: Run, version: int, reads: Mapping[str, Run | None]) -> tuple[str, str]:
-    """Why a run that succeeded, and was not marked, is not current; `reads` are now current."""
+    """Why a run that succeeded, and was not marked, is not current; `reads` are today's inputs."""
     if run.logic_version != version:
         return "logic_changed", f"logic changed: version {run.logic_version}, now {version}"
     due = [job for job, current in reads.items() if current is None]
@@ -118,7 +118,7 @@ def _time(when: datetime.datetime | None) -> str:
 
 
 def _other_settings(extract: Run) -> list[str]:
-    """How a date's extraction differs from what today's settings ask for; makes nothing due."""
+    """How a date's extraction differs from the current settings; this makes nothing due."""
     made = Extracting.of(extract).extraction
     now = Extraction.of(extract.partition_date)
     return [

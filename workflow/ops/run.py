@@ -19,26 +19,26 @@ RANGE_CHUNK = 30  # dates in one Luigi process; its scheduler's time grows quadr
 
 
 def settings_from(options: Sequence[str]) -> AbstractContextManager[CmdlineParser]:
-    """The settings' options hold inside, as they do in a Luigi process that gets them."""
+    """Inside, the options set the settings, as in a Luigi process that gets them."""
     return CmdlineParser.global_instance(["--module", "workflow", "RunDaily", *options])
 
 
 def run_due(dates: Sequence[datetime.date], options: Sequence[str]) -> list[datetime.date]:
-    """Run Luigi on the dates that are due, each once; returns those that still are.
+    """Run Luigi on the dates that are due, each once; returns those that still are due.
 
-    Every child starts before anything is connected here. One that was ended at a step's deadline,
-    or killed, is followed by another for the dates that it did not come to.
+    A child is forked before anything is connected in it. After one that was ended at a step's
+    deadline, or killed, another runs the dates that it did not get to.
     """
     tried: set[datetime.date] = set()
     while due := _due(dates, options, tried):
-        # Luigi runs all that is due from the first to the last, so none may lie between
+        # Luigi runs everything due from the first to the last: no tried date may be between them
         stops = [due[0] + datetime.timedelta(days=RANGE_CHUNK), *(d for d in tried if d > due[0])]
         chunk = [date for date in due if date < min(stops)]
         context = multiprocessing.get_context("fork")
         child = context.Process(target=_luigi, args=(chunk[0], chunk[-1], options))
         child.start()
         child.join()
-        if child.exitcode == 1:  # it has said why nothing can run
+        if child.exitcode == 1:  # it has printed why nothing can run
             sys.exit(1)
         ended = child.exitcode == deadline.ENDED or (child.exitcode or 0) < 0
         tried |= (ended and _worked_on(chunk, child.pid, options)) or set(chunk)
@@ -59,7 +59,7 @@ def _due(
 def _worked_on(
     dates: Sequence[datetime.date], process: int | None, options: Sequence[str]
 ) -> set[datetime.date]:
-    """The dates on which a process has left an attempt that did not succeed."""
+    """The dates on which a process has left an attempt without success."""
     with settings_from(options):
         newest = runs.snapshot({}, dates[0], dates[-1]).newest.values()
     return {
@@ -68,23 +68,23 @@ def _worked_on(
 
 
 def _luigi(first: datetime.date, last: datetime.date, options: Sequence[str]) -> None:
-    """Run Luigi in this process; the ledger, not its exit status, says what came of it."""
+    """Run Luigi in this process; the ledger, not its exit status, has the outcome."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     task = ["RunDaily", "--date", str(first)]
     if first != last:
         days = (settings.utc_today() - first).days + 1
         task = ["RangeDaily", "--of", "RunDaily", "--start", str(first)]
-        # RangeDaily's stop is exclusive; beyond these two limits it does nothing, with exit 0
+        # RangeDaily's stop is exclusive; beyond these two limits it does nothing, with status 0
         task += ["--stop", str(last + datetime.timedelta(days=1))]
         task += ["--days-back", str(days), "--task-limit", str(RANGE_CHUNK)]
     try:
         run_with_retcodes(["--module", "workflow", *task, *options])
     except KeyboardInterrupt:
-        sys.exit(130)  # the parent hears Ctrl-C, too, and says so
+        sys.exit(130)  # the parent gets Ctrl-C, too, and reports it
 
 
 def _end_with_parent() -> None:
-    """End this process with the one that started it, which a signal may kill."""
+    """End this process when its parent ends, even by SIGKILL."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

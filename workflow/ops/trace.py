@@ -20,7 +20,7 @@ _SQL = sql.load("trace.sql")
 
 MASK = "•••"
 
-#: Keys of a document whose values are never shown, wherever they stand.
+#: Keys of a document whose values are never shown, wherever they occur.
 SECRET_KEYS = frozenset({"password", "salt", "md5", "sha1", "sha256"})
 
 #: In objects that hold a secret only these keys are shown.
@@ -29,7 +29,7 @@ OPEN_KEYS = {"login": frozenset({"uuid", "username"}), "id": frozenset({"name"})
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where one person came from: a row, its page's request, and the document, secrets masked."""
+    """Where one person came from: a row, its page's request, the document with secrets masked."""
 
     table: str
     position: int
@@ -42,7 +42,7 @@ class Source:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trace:
-    """What a date's tables were made from: the load, then all that it read, newest first.
+    """What a date's tables were made from: the load, then the runs that it read, newest first.
 
     `statistics` are the rows of `user_statistics` of the date.
     """
@@ -56,16 +56,16 @@ class Trace:
 
 
 def trace(date: datetime.date, user_id: uuid.UUID | None = None) -> Trace:
-    """What is in PostgreSQL of a date, and of one person in it, back to where it came from.
+    """Lead what PostgreSQL holds of a date, or of one person in it, back to its source.
 
-    Follows the newest load that succeeded, whose rows the tables hold, even if a step is due.
+    Follows the newest load that succeeded, whose rows are in the tables, even if a step is due.
 
     Raises DataError when the date was never loaded or does not hold the person, StoreError.
     """
     history = runs.history(date)
     loads = [run for run in history if (run.job, run.state) == ("LoadUsers", "succeeded")]
     if not loads:
-        raise DataError(f"{date} was never loaded; `workflow plan {date}` says why.")
+        raise DataError(f"{date} was never loaded; run `workflow plan {date}` to see why.")
     by_id = {run.run_id: run for run in history}
     read: dict[uuid.UUID, Run] = {}
     rest = [loads[-1]]
@@ -89,7 +89,9 @@ def _sources(date: datetime.date, user_id: uuid.UUID, extract: Extracting) -> li
     extraction = extract.extraction
     places = query(_SQL.where_is, date=date, user_id=user_id)
     if not places:
-        raise DataError(f"{date} has no user {user_id}, neither among users nor among rejects.")
+        raise DataError(
+            f"{date} has no user {user_id}, neither among users nor among rejects; check the id."
+        )
     sources = []
     with cassandra.connect() as session:
         store = RawStore(session, date, extract.extraction_id)
@@ -111,16 +113,18 @@ def _sources(date: datetime.date, user_id: uuid.UUID, extract: Extracting) -> li
 
 
 def masked(document: str | None) -> str:
-    """A raw document to be shown, a line per field of it, without any secret's value."""
+    """A raw document for display, a line per field, without the value of any secret."""
     if document is None:
-        return "Cassandra does not hold it; `workflow verify` says more."
+        return "Cassandra does not hold it; run `workflow verify` for more."
     try:
         fields = json.loads(document)
         shown = [_shown(name, value) for name, value in fields.items()]
     except (AttributeError, ValueError, RecursionError):
         size = len(document.encode(errors="surrogatepass"))
-        return f"{size:,} bytes that are no JSON object, not shown: they may hold a secret."
-    # a lone surrogate is no text that a terminal takes
+        return (
+            f"{size:,} bytes that are not a JSON object, not shown because they may hold a secret."
+        )
+    # a terminal cannot print a lone surrogate
     return "\n".join(shown).encode(errors="backslashreplace").decode()
 
 
@@ -138,7 +142,7 @@ def _masked(value: Any, key: str) -> Any:
             for name, inner in value.items()
         }
     if open_keys is not None or _is_secret(key):
-        return MASK  # a secret that stands where its object is expected
+        return MASK  # a secret in the place of its object
     if isinstance(value, list):
         return [_masked(item, key) for item in value]
     return value

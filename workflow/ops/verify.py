@@ -1,6 +1,6 @@
 """`workflow verify`: do the three stores hold what the ledger says?
 
-For each step of a date the newest succeeded run is held against its store, by counts and
+For each step of a date the newest succeeded run is compared with its store, by counts and
 by digests: documents against the pages' sha256, Parquet against its row counts, tables
 against the fingerprint taken in the transaction that loaded them.
 """
@@ -24,7 +24,7 @@ from workflow.tasks import RunDaily, published
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What was found for a date: each problem and each left-over is a sentence."""
+    """What was found for a date: each problem and each leftover is a sentence."""
 
     date: datetime.date
     raw: int
@@ -36,10 +36,10 @@ class Verdict:
 
 
 def verify(dates: Sequence[datetime.date]) -> Iterator[Verdict]:
-    """Hold the stores against the ledger, a date after the other. Changes nothing.
+    """Compare the stores with the ledger, date by date. Changes nothing.
 
-    Where no step is due, raw documents must also equal users plus rejects: before that, they
-    may be of different generations. Raises StoreError when a store cannot be asked at all.
+    If no step is due, raw documents must also equal users plus rejects: otherwise they may be of
+    different generations. Raises StoreError when a store cannot be reached at all.
     """
     versions = RunDaily(date=dates[0]).versions()
     with cassandra.connect() as session:
@@ -78,25 +78,27 @@ def _verdict(session: Session, date: datetime.date, versions: Versions) -> Verdi
     )
 
 
-def _mend(problem: str, run: Run) -> str:
+def _with_remedy(problem: str, run: Run) -> str:
     """The sentence for a store that does not hold what a run published."""
     return f"{problem}; `workflow rerun {run.partition_date} --from {run.job}`."
 
 
 def _raw_problems(session: Session, run: Run) -> tuple[int, list[str]]:
-    """Documents counted, and what is wrong with the extraction that a run published."""
+    """The number of documents, and what is wrong with the extraction that a run published."""
     extraction_id = Extracting.of(run).extraction_id
     store = RawStore(session, run.partition_date, extraction_id)
     manifest = store.manifest()
     if manifest is None:
         return 0, [
-            _mend(f"Cassandra has no extraction {extraction_id}, which the ledger names", run)
+            _with_remedy(
+                f"Cassandra does not have extraction {extraction_id}, which the ledger names", run
+            )
         ]
     pages = store.pages()
     digests = hashlib.sha256("".join(pages[n].sha256 for n in sorted(pages)).encode()).hexdigest()
     if not digests == manifest.sha256 == Extracted.of(run).sha256:
-        sentence = f"Extraction {extraction_id}: its pages are not those that it published"
-        return 0, [_mend(sentence, run)]
+        sentence = f"The pages of extraction {extraction_id} are not those that it published"
+        return 0, [_with_remedy(sentence, run)]
     documents = itertools.chain.from_iterable(
         store.documents(bucket) for bucket in range(manifest.buckets)
     )
@@ -107,25 +109,25 @@ def _raw_problems(session: Session, run: Run) -> tuple[int, list[str]]:
         for position, text in itertools.islice(documents, page.rows):
             if position != rows + len(texts):
                 sentence = (
-                    f"Extraction {extraction_id}: the document at position {rows + len(texts):,} "
-                    f"is missing (page {number})"
+                    f"Extraction {extraction_id} lacks the document at position "
+                    f"{rows + len(texts):,} (page {number})"
                 )
-                problems.append(_mend(sentence, run))
+                problems.append(_with_remedy(sentence, run))
                 return rows + len(texts), problems
             texts.append(text)
         rows += len(texts)
         if raw_store.digest(texts) != page.sha256:
             sentence = (
-                f"Extraction {extraction_id}: page {number} does not hold the documents that were "
-                f"stored ({len(texts):,} of {page.rows:,} rows)"
+                f"Page {number} of extraction {extraction_id} does not hold the documents that "
+                f"were stored ({len(texts):,} of {page.rows:,} rows)"
             )
-            problems.append(_mend(sentence, run))
+            problems.append(_with_remedy(sentence, run))
     rows += sum(1 for _ in documents)
     if rows != run.rows_out:
         sentence = (
             f"Extraction {extraction_id} holds {rows:,} documents instead of {run.rows_out:,}"
         )
-        problems.append(_mend(sentence, run))
+        problems.append(_with_remedy(sentence, run))
     return rows, problems
 
 
@@ -142,13 +144,15 @@ def _parquet_problems(run: Run) -> list[str]:
         return [f"{run.job}: {exc}"]
     if rows == expected:
         return []
-    return [_mend(f"{run.job}: {parquet.url} holds {rows:,} rows instead of {expected:,}", run)]
+    return [
+        _with_remedy(f"{run.job}: {parquet.url} holds {rows:,} rows instead of {expected:,}", run)
+    ]
 
 
 def _warehouse_problems(
     date: datetime.date, run: Run | None
 ) -> tuple[warehouse.Fingerprint, list[str]]:
-    """What the tables hold of a date, and what is wrong with it; `run` loaded it, if one did."""
+    """What the tables hold of a date, and what is wrong with it; `run` is its load, if any."""
     if run is None:
         tables = warehouse.fingerprint(date)
         return tables, [
@@ -163,7 +167,7 @@ def _warehouse_problems(
     except DataError as exc:
         return warehouse.fingerprint(date), [str(exc)]
     return tables, [
-        _mend(
+        _with_remedy(
             f"PostgreSQL holds {tables[table]:,} rows in {table} of {date}, not the "
             f"{loaded[table]:,} that were loaded"
             if tables[table] != loaded[table]
@@ -176,20 +180,20 @@ def _warehouse_problems(
 
 
 def _leftovers(session: Session, date: datetime.date) -> Iterator[str]:
-    """What unpublished attempts left behind; the step's next attempt resumes or removes it.
+    """Leftovers of unpublished attempts; the step's next attempt resumes or removes them.
 
-    So does the next `workflow plan --diff` with what one of them left that was killed.
+    The next `workflow plan --diff` removes those of a killed one.
     """
     present = {job: lake.run_ids(job, date) for job in lake.FOLDERS}
-    history = runs.history(date)  # after the lake: what lies there has its row by now
+    history = runs.history(date)  # read after the lake: every run in it has its row by now
     ended = {run.run_id for run in history if run.unpublished} | runs.abandoned(history)
     used_runs = {run.run_id for run in history} - ended
     if present[lake.DIFFERENCE] and runs.holder(lake.DIFFERENCE, date):
-        del present[lake.DIFFERENCE]  # it is at work
+        del present[lake.DIFFERENCE]  # it is running
     for job, run_ids in present.items():
         left = run_ids - used_runs
         if left:
-            left &= lake.run_ids(job, date)  # it may have been removed meanwhile
+            left &= lake.run_ids(job, date)  # some may have been removed meanwhile
         for run_id in sorted(left):
             yield f"{job}: the Parquet run {run_id} was not finished."
     attempts = [run for run in history if run.job == "ExtractUsers" and run.details]

@@ -1,9 +1,9 @@
 """The client of the RandomUser API: pages in, checked raw documents out.
 
-Facts about the API stand in docs/source-api.md. What matters here: it says "one user and
-status 200" instead of an error, hangs instead of failing, and limits users per window. So
-an answer counts only when everything it echoes is what was asked for, and every other
-answer is asked again, with growing jittered waits, until the extraction's deadline.
+docs/source-api.md has the facts about the API. What matters here: it sends one user and
+status 200 instead of an error, hangs instead of failing, and limits users per window. So a
+response counts only when everything that it echoes matches the request. Any other
+is requested again, with growing, jittered waits, until the extraction's deadline.
 """
 
 import logging
@@ -27,10 +27,10 @@ from workflow.source import pacing
 
 log = logging.getLogger(__name__)
 
-#: Statuses worth asking again; any other 4xx will not change by itself.
+#: Statuses worth a retry; any other 4xx will not change by itself.
 RETRIED_STATUSES = frozenset({408, 425, 429}) | frozenset(range(500, 600))
 
-#: A user of 1.4 has about 1,100 bytes; far more than this is not an answer to our question.
+#: A user of 1.4 has about 1,100 bytes; a body with far more cannot match the request.
 BODY_BYTES_PER_USER_MAX = 20_000
 
 WAIT_MAX = 30.0  # s between two attempts
@@ -43,14 +43,14 @@ class _Info(msgspec.Struct):
     version: str
 
 
-class _Answer(msgspec.Struct):
+class _Body(msgspec.Struct):
     """`results` stays raw: what we store is what was sent, byte for byte."""
 
     info: _Info
     results: list[msgspec.Raw]
 
 
-_decode = msgspec.json.Decoder(_Answer).decode
+_decode = msgspec.json.Decoder(_Body).decode
 
 # an escape; the group is the half of a surrogate pair, whole or alone
 _ESCAPE = re.compile(rb"\\(?:(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
@@ -58,34 +58,34 @@ _DELETE = b"\x7f"
 
 
 def _split(body: bytes) -> tuple[_Info, list[str]]:
-    """The info of an answer, and each user's document as it was sent.
+    """The info of a body, and each user's document as it was sent.
 
-    RFC 8259 allows an escape like \\ud800 that is no half of a pair, msgspec does not. One such
-    user must end as one reject, not make the page unusable, so the escapes are then hidden from
-    msgspec behind a character that the body does not have.
+    RFC 8259 allows an escape like \\ud800 outside a pair, msgspec does not. Such a user must
+    become one reject and not make the page unusable, so those escapes are hidden from msgspec
+    behind a character that the body does not contain.
 
     Raises msgspec.ValidationError for other JSON, msgspec.DecodeError or UnicodeDecodeError.
     """
     try:
-        answer = _decode(body)
-        return answer.info, [str(document, "utf-8") for document in answer.results]
+        parsed = _decode(body)
+        return parsed.info, [str(document, "utf-8") for document in parsed.results]
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
         hidden = _ESCAPE.sub(lambda m: _DELETE + m[1] if m[1] else m[0], body)
         if hidden == body or _DELETE in body:
             raise
-    answer = _decode(hidden)
-    return answer.info, [
-        bytes(document).replace(_DELETE, b"\\").decode() for document in answer.results
+    parsed = _decode(hidden)
+    return parsed.info, [
+        bytes(document).replace(_DELETE, b"\\").decode() for document in parsed.results
     ]
 
 
-class _NotYet(Exception):
-    """An answer that is not data; asking again may help. Carries a Retry-After, in s."""
+class _AttemptFailed(Exception):
+    """An attempt that gave no page, said by a verb; another may. `retry_after` is in s."""
 
-    def __init__(self, sentence: str, retry_after: float | None = None) -> None:
-        super().__init__(sentence)
+    def __init__(self, verb: str, retry_after: float | None = None) -> None:
+        super().__init__(verb)
         self.retry_after = retry_after
 
 
@@ -104,7 +104,7 @@ class Client:
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "batch-workflow"
         if pacing.is_loopback(extraction.url):
-            # packing and unpacking costs more there than it saves
+            # compression costs more there than it saves
             self._session.headers["Accept-Encoding"] = "identity"
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=self._cfg.requests_in_flight)
         self._session.mount("http://", adapter)
@@ -127,11 +127,11 @@ class Client:
         self._session.close()
 
     def pages(self, numbers: Iterable[int]) -> Iterator[Page]:
-        """The pages asked for, in the order in which they come.
+        """The pages of these numbers, in the order in which they arrive.
 
         At most `[source] requests_in_flight` requests or unconsumed pages are held.
 
-        Raises SourceError when a page could not be had before the deadline, or never will.
+        Raises SourceError when a page did not arrive before the deadline, or never will.
         """
         todo = iter(numbers)
         with ThreadPoolExecutor(self._cfg.requests_in_flight, "page") as executor:
@@ -154,7 +154,7 @@ class Client:
 
     def _page(self, number: int) -> Page:
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_NotYet),
+            retry=tenacity.retry_if_exception_type(_AttemptFailed),
             wait=_wait,
             stop=lambda _: self._stopped.is_set() or time.monotonic() >= self._deadline,
             sleep=self._sleep,
@@ -163,12 +163,12 @@ class Client:
         )
         try:
             return retrying(self._ask, number)
-        except _NotYet as exc:
+        except _AttemptFailed as exc:
             cfg, extraction = self._cfg, self._extraction
             raise SourceError(
-                f"{extraction.url} did not give page {number} of {extraction.pages} within "
-                f"{cfg.deadline:g} s ([source] deadline); the last answer was {exc}. "
-                "What came is kept: run the date again and it goes on from there."
+                f"{extraction.url} did not deliver page {number} of {extraction.pages} within "
+                f"{cfg.deadline:g} s ([source] deadline); the last attempt {exc}. "
+                "The pages that arrived are kept: run the date again to fetch the others."
             ) from exc
 
     def _sleep(self, seconds: float) -> None:
@@ -177,7 +177,7 @@ class Client:
     def _report(self, state: tenacity.RetryCallState) -> None:
         if state.outcome is not None and state.next_action is not None:
             log.warning(
-                "%s: page %d, attempt %d: %s; asking again in %.1f s",
+                "%s: page %d, attempt %d %s; retrying in %.1f s",
                 self._extraction.url,
                 state.args[0],
                 state.attempt_number,
@@ -186,7 +186,7 @@ class Client:
             )
 
     def _pace(self, users: int) -> None:
-        """Wait for the source's window; the wait moves the deadline, once for all threads."""
+        """Wait for the source's window; that moves the deadline, once for all threads."""
         started = time.monotonic()
         if pacing.reserve(self._extraction.url, users, self._stopped) < 1:
             return
@@ -203,9 +203,13 @@ class Client:
             info, documents = _split(body)
         except msgspec.ValidationError as exc:
             error = _error_text(body)
-            raise _NotYet(f"not a page of users ({error or exc})") from exc
+            raise _AttemptFailed(
+                f"got a response that is not a page of users ({error or exc})"
+            ) from exc
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            raise _NotYet(f"not JSON ({len(body):,} bytes, {exc})") from exc
+            raise _AttemptFailed(
+                f"got a response that is not JSON ({len(body):,} bytes, {exc})"
+            ) from exc
         extraction = self._extraction
         for what, got, asked in (
             ("API version", info.version, extraction.api_version),
@@ -215,7 +219,10 @@ class Client:
             ("users in the list", len(documents), rows),
         ):
             if got != asked:
-                raise _NotYet(f"an answer to another question ({what}: {got!r}, not {asked!r})")
+                raise _AttemptFailed(
+                    f"got a response that does not match the request ({what}: {got!r}, "
+                    f"not {asked!r})"
+                )
         return Page(
             number=number,
             offset=extraction.offset(number),
@@ -236,37 +243,39 @@ class Client:
             ) as response:
                 self._check_status(response)
                 body = bytearray()
-                # read1 returns what is there, iter_content would wait for a full chunk
+                # read1 returns what has arrived, iter_content would wait for a full chunk
                 while chunk := response.raw.read1(1 << 18, decode_content=True):
                     body += chunk
                     if len(body) > limit:
-                        raise _NotYet(f"a body of more than {limit:,} bytes")
+                        raise _AttemptFailed(f"got a body of more than {limit:,} bytes")
                     # the read timeout is per read: a slow drip would never run into it
                     if time.monotonic() - started > cfg.read_timeout:
-                        raise _NotYet(f"a body that took more than {cfg.read_timeout:g} s")
+                        raise _AttemptFailed(
+                            f"got a body that took longer than {cfg.read_timeout:g} s"
+                        )
                 return bytes(body), response.headers.get("Server", "")
         except (requests.Timeout, urllib3.exceptions.TimeoutError) as exc:
-            raise _NotYet("none in time") from exc
+            raise _AttemptFailed("timed out") from exc
         except (requests.RequestException, urllib3.exceptions.HTTPError) as exc:
-            raise _NotYet(f"no answer ({str(innermost(exc))[:200]})") from exc
+            raise _AttemptFailed(f"got no response ({str(innermost(exc))[:200]})") from exc
 
     def _check_status(self, response: requests.Response) -> None:
         if response.status_code == 200:
             return
-        sentence = f"status {response.status_code} {response.reason}".rstrip()
+        status = f"status {response.status_code} {response.reason}".rstrip()
         if response.status_code not in RETRIED_STATUSES:
             raise SourceError(
-                f"{self._extraction.url} answered with {sentence}, which asking again will not "
-                "change; check [source] url (--source-url)."
+                f"{self._extraction.url} returned {status}, which a retry will not change; "
+                "check [source] url (--source-url)."
             )
         after = response.headers.get("Retry-After", "")
-        raise _NotYet(sentence, float(after) if after.isdigit() else None)
+        raise _AttemptFailed(f"got {status}", float(after) if after.isdigit() else None)
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
     """Seconds until the next attempt: growing and jittered, or what the server asks for."""
     error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, _NotYet) and error.retry_after is not None:
+    if isinstance(error, _AttemptFailed) and error.retry_after is not None:
         return min(error.retry_after, 10 * WAIT_MAX)
     return tenacity.wait_random_exponential(multiplier=0.5, max=WAIT_MAX)(state)
 

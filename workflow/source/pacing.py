@@ -1,7 +1,7 @@
 """The users-per-window limit of a source, counted in PostgreSQL for all processes.
 
-The API refuses an address that asked for 20,000 users in its current window of 300 s. Where
-that window began is not known, so we keep every sliding window of that length below it.
+The API refuses an address that requested 20,000 users in its current window of 300 s. We do
+not know where that window began, so we keep every sliding window of that length below the limit.
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ from workflow.stores.postgres import connect, fetch, transaction
 
 _SQL = sql.load("pacing.sql")
 
-#: What the public API allows, see its server's settings; its message says "a minute".
+#: What the public API allows, by its server's settings; its message says "a minute".
 RANDOMUSER_HOSTS = ("randomuser.me", "api.randomuser.me", "www.randomuser.me")
 RANDOMUSER_USERS_PER_WINDOW = 20_000
 
@@ -33,7 +33,7 @@ def is_loopback(url: str) -> bool:
 
 
 def users_per_window(url: str) -> int:
-    """The limit that holds for a source in users; 0 where there is none."""
+    """The limit of a source in users; 0 if it has none."""
     cfg = source()
     if cfg.users_per_window != "auto":
         return int(cfg.users_per_window)
@@ -41,7 +41,7 @@ def users_per_window(url: str) -> int:
 
 
 def require_pages_that_fit(url: str, page_size: int) -> None:
-    """Raises SettingsError when a page is larger than the limit: it could never be asked for."""
+    """Raises SettingsError when a page exceeds the limit: it could never be requested."""
     limit = users_per_window(url)
     if limit and page_size > limit:
         raise SettingsError(
@@ -51,13 +51,13 @@ def require_pages_that_fit(url: str, page_size: int) -> None:
 
 
 class Stopped(Exception):
-    """The wait was called off."""
+    """The wait was cancelled."""
 
 
 def reserve(url: str, users: int, stopped: threading.Event) -> float:
-    """Wait until `users` more fit into the source's window, and count them as asked for.
+    """Wait until `users` more fit into the source's window, and count them as requested.
 
-    Returns the seconds waited, 0.0 where no limit holds. Raises Stopped as soon as the event
+    Returns the seconds waited, 0.0 without a limit. Raises Stopped as soon as the event
     is set; SettingsError, StoreError.
     """
     limit = users_per_window(url)

@@ -2,8 +2,8 @@
 
 `sail` runs Sail, a Spark Connect server, inside this process; `spark` is Apache Spark with
 this process as its driver (client mode); `connect` is any Spark Connect server. pyspark and
-pysail are imported when a session is asked for and not before: that costs 0.4 s, which a run
-that has nothing to do must not pay.
+pysail are imported only when a session is needed: that costs 0.4 s, which a run with nothing
+to do must not pay.
 """
 
 import atexit
@@ -26,8 +26,8 @@ from workflow.resources import resource
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-#: How long a Spark Connect server may take to answer at all, s. Left to itself the client
-#: tries for 10 minutes.
+#: How long a Spark Connect server may take to respond at all, s. By itself the client tries
+#: for 10 minutes.
 CONNECT_SECONDS = 10.0
 
 
@@ -43,14 +43,14 @@ _started_in: int | None = None  # the process that started the first one
 
 
 def session() -> "SparkSession":
-    """The session of this process: started by the first call, stopped when the process exits.
+    """The session of this process: the first call starts it, the process's exit stops it.
 
-    When `[spark]` has changed since, the old one is stopped and a new one started.
+    If `[spark]` has changed since, the old one is stopped and a new one started.
 
     Raises SettingsError when this Java cannot run the engine, StoreError when the Spark
-    cluster or the Spark Connect server does not answer, RuntimeError in a fork of a process
-    that had a session: neither gRPC nor Sail nor py4j lives through a fork, and what is
-    started anew there hangs.
+    cluster or the Spark Connect server does not respond, RuntimeError in a fork of a process
+    that had a session: neither gRPC nor Sail nor py4j survives a fork, and a session that is
+    started there hangs.
     """
     global _started, _started_in
     section = settings.spark()
@@ -70,7 +70,7 @@ def session() -> "SparkSession":
 
 
 def stop_session() -> None:
-    """Stop the session of this process, if there is one; the next `session()` starts anew."""
+    """Stop the session of this process, if any; the next `session()` starts a new one."""
     global _started
     if _started:
         _started.stop()
@@ -78,7 +78,7 @@ def stop_session() -> None:
 
 
 def describe() -> dict[str, str]:
-    """What the ledger and the summary say: engine, its version, the version of pyspark.
+    """For the ledger and the summary: engine, its version, the version of pyspark.
 
     Asks the server for its version when the engine is `connect`, so it raises what
     `session` raises.
@@ -95,10 +95,10 @@ def describe() -> dict[str, str]:
 
 @contextmanager
 def failures_explained() -> Iterator[None]:
-    """Around an action: what failed on the engine, as one sentence instead of its stack trace.
+    """Turn a failure of an action on the engine into one sentence instead of a stack trace.
 
-    Raises DataError when Cassandra does not hold the extraction, StoreError for anything else
-    that pyspark reports.
+    Raises DataError when Cassandra does not hold the extraction, StoreError for any other error
+    of pyspark.
     """
     from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
@@ -113,8 +113,8 @@ def failures_explained() -> Iterator[None]:
         cause = re.search(r"\b(?:cassandra\.)?\w*(?:NoHostAvailable|FileNotFoundError): .+", text)
         reason = cause.group() if cause else (text.strip().splitlines() or [""])[0]
         raise StoreError(
-            f"The Spark job failed on engine {settings.spark().engine} ({reason}); see whether "
-            "Cassandra and the lake can be reached from it, then run the date again."
+            f"The Spark job failed on engine {settings.spark().engine} ({reason}); check that "
+            "the engine can reach Cassandra and the lake, then run the date again."
         ) from exc
 
 
@@ -125,7 +125,7 @@ def _session_conf() -> dict[str, str]:
 
 
 def _start_sail(_: str) -> _Started:
-    # Sail writes its log to stderr, and a line a query at the default level
+    # Sail logs to stderr, a line per query at the default level
     os.environ.setdefault("RUST_LOG", "error")
     from pysail.spark import SparkConnectServer
     from pyspark.sql import SparkSession
@@ -135,14 +135,14 @@ def _start_sail(_: str) -> _Started:
     host, port = server.listening_address
     spark = SparkSession.builder.remote(f"sc://{host}:{port}").create()
     _ask_nothing_at_exit(spark)
-    # the server goes with us, and has gone before us after an interrupt (Ctrl-C), which it hears,
-    # too: a client that asks then tries for 10 minutes. To reattach is of no use inside one
-    # process, and its threads, which Python joins before it exits, ask as well
+    # the server ends with us, and before us after Ctrl-C, which it receives, too: a client that
+    # still asks it tries for 10 minutes. Reattaching is useless inside one process, and its
+    # threads, which Python joins before it exits, would ask as well
     spark.release_session_on_close = False
     _client(spark).disable_reattachable_execute()
 
     def stop() -> None:
-        # measured: a fork in which neither is stopped never exits
+        # measured: a fork that stops neither never exits
         spark.stop()
         server.stop()
 
@@ -156,9 +156,9 @@ def _client(spark: "SparkSession") -> Any:
 
 
 def _ask_nothing_at_exit(spark: "SparkSession") -> None:
-    """Keep pyspark's client from clearing a cache of ML models, which we have not, at exit.
+    """Keep pyspark's client from clearing its cache of ML models, which we do not use, at exit.
 
-    It would try for 10 minutes when its server is gone.
+    It would try for 10 minutes if its server had exited.
     """
     atexit.unregister(_client(spark)._cleanup_ml_cache)
 
@@ -176,7 +176,7 @@ def _start_connect(remote: str) -> _Started:
         _ask_nothing_at_exit(spark)
     except Exception as exc:
         raise StoreError(
-            f"No Spark Connect server answers at {remote!r} within {CONNECT_SECONDS:.0f} s"
+            f"No Spark Connect server responds at {remote!r} within {CONNECT_SECONDS:.0f} s"
             f"{_first_line(exc)}; start one there or correct [spark] remote."
         ) from exc
     return _Started("connect", remote, spark, Finalize(None, spark.stop, exitpriority=0))
@@ -186,7 +186,7 @@ def _start_spark(master: str) -> _Started:
     _check_java()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("LOG4J_CONFIGURATION_FILE", str(resource("config") / "log4j2.properties"))
-    # set for the rest of the process once a Spark Connect session was made in it
+    # set for the rest of the process once a Spark Connect session was created in it
     os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
     from pyspark.sql import SparkSession
 
@@ -207,7 +207,7 @@ def _start_spark(master: str) -> _Started:
     except Exception as exc:
         raise StoreError(
             f"Apache Spark did not start with [spark] master = {master!r}{_first_line(exc)}; "
-            "its log stands above."
+            "read its log above, then correct [spark] master or start the cluster."
         ) from exc
     return _Started("spark", master, spark, Finalize(None, spark.stop, exitpriority=0))
 
@@ -217,12 +217,12 @@ def _check_java() -> None:
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
     remedy = (
-        "point JAVA_HOME to a full Java 17 or 21, or use [spark] engine = connect, which asks "
-        "nothing of the Java here, or sail, which needs none."
+        "point JAVA_HOME to a full Java 17 or 21, or use [spark] engine = connect, which uses "
+        "no Java here, or sail, which needs none."
     )
     if java is None or not Path(java).exists():
         raise SettingsError(
-            f"[spark] engine = spark needs a Java, and there is none at {java or 'PATH'}; {remedy}"
+            f"[spark] engine = spark needs a Java, but none was found at {java or 'PATH'}; {remedy}"
         )
     # spark-submit adds this module to every driver, and some Java builds lack it
     probe = [java, "--add-modules", "jdk.incubator.vector", "--version"]

@@ -1,4 +1,4 @@
-"""The two Spark apps, run with the settings on this process's Spark session.
+"""The two Spark apps, run with our settings on this process's Spark session.
 
 Spark is imported inside the functions: a run that finds its date complete must not pay for
 it.
@@ -26,7 +26,7 @@ def transform(date: datetime.date, extraction_id: uuid.UUID, *, rows: int, outpu
     if cfg.user:
         settings.read_secret(
             cfg.password_file, "[cassandra] password_file"
-        )  # said here in a sentence
+        )  # raises here, as a sentence
     raw = cassandra_source.raw_documents(
         engine.session(),
         hosts=",".join(cassandra.contact_points()),

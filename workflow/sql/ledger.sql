@@ -48,7 +48,7 @@ WHERE partition_date BETWEEN %(first)s AND %(last)s
 ORDER BY partition_date, job, seq DESC;
 
 -- name: interrupt_abandoned
--- Only the holder of the lease calls this: whoever wrote these rows is gone.
+-- Only the holder of the lease runs this: the processes that wrote these rows have exited.
 UPDATE extraction_metadata
 SET state = 'interrupted', finished_at = clock_timestamp(),
     error = 'the process exited without recording a result'
@@ -56,7 +56,7 @@ WHERE partition_date = %(date)s AND job = %(job)s AND state = 'running';
 
 -- name: start_attempt
 -- started_at grows from attempt to attempt even when the clock is set back: it is the timestamp
--- of all that the attempt writes to Cassandra, where the later one wins.
+-- of everything that the attempt writes to Cassandra, where the later one wins.
 INSERT INTO extraction_metadata
     (run_id, job, partition_date, state, inputs, logic_version, rows_in,
      started_at, host, process, requested_by, details)
@@ -82,11 +82,11 @@ WHERE run_id = %(run_id)s AND state = 'running'
 RETURNING seq;
 
 -- name: state_after_commit
--- FOR SHARE waits for a commit that goes on without the client that asked for it.
+-- FOR SHARE waits for a commit that continues without its client.
 SELECT state FROM extraction_metadata WHERE run_id = %(run_id)s FOR SHARE;
 
 -- name: end_without_success
--- Short, because the process may be about to be ended at its deadline.
+-- With short timeouts, because the process may be about to end at its deadline.
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '5s';
 UPDATE extraction_metadata

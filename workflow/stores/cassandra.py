@@ -1,4 +1,4 @@
-"""Connections to Cassandra, and its errors in our words."""
+"""Connections to Cassandra, and its errors as sentences."""
 
 import contextlib
 import logging
@@ -42,7 +42,7 @@ from workflow.stores import schema
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-#: Rows a reply may hold: 64 concurrent reads of 5,000 killed a node with a 512 MB heap.
+#: Rows per page: 64 concurrent reads of 5,000 killed a node with a 512 MB heap.
 FETCH_ROWS = 1_000
 
 
@@ -100,7 +100,7 @@ def connect() -> Iterator[Session]:
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """Call again while nodes are away, at most `[cassandra] patience`: all here is idempotent."""
+    """Retry while nodes are away, at most `[cassandra] patience`: our statements are idempotent."""
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(_TRANSIENT),
         wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
@@ -112,7 +112,7 @@ def patiently(call: Callable[[], T]) -> T:
 
 
 def applied_schema(session: Session) -> dict[str, str]:
-    """The schema files that the keyspace has, by name, with their checksums."""
+    """The schema files that were applied to the keyspace, by name, with their checksums."""
     statement = sql.load("raw_store.cql").schema_migrations.format(keyspace=cassandra().keyspace)
     rows = patiently(lambda: list(session.execute(statement)))
     return {row.name: row.sha256 for row in rows}
@@ -134,7 +134,7 @@ def translated_errors() -> Iterator[None]:
                 f"Cassandra {address()} refused a statement: {_message(exc)}."
             ) from exc
         raise SchemaError(
-            f"Cassandra {address()} has not the schema of this pipeline ({_message(exc)}); "
+            f"Cassandra {address()} does not have this pipeline's schema ({_message(exc)}); "
             "run `workflow init-db`."
         ) from exc
     except NoHostAvailable as exc:
@@ -142,17 +142,17 @@ def translated_errors() -> Iterator[None]:
         refused = [reason for reason in reasons if isinstance(reason, AuthenticationFailed)]
         if refused:
             raise StoreError(
-                f"Cassandra {address()} refuses our user or password ({_message(refused[0])}); "
+                f"Cassandra {address()} rejects our user or password ({_message(refused[0])}); "
                 "check [cassandra] user and password_file."
             ) from exc
         reason = _message(reasons[0]) if reasons else _message(exc)
         raise StoreError(
-            f"Cassandra {address()} does not answer ({reason}). "
+            f"Cassandra {address()} does not respond ({reason}). "
             "Is it running? `workflow stack status` shows the local one."
         ) from exc
     except (DriverException, *_TRANSIENT) as exc:
         raise StoreError(
-            f"Cassandra {address()} failed ({_message(exc)}). Run the date again when it is well."
+            f"Cassandra {address()} failed ({_message(exc)}). Run the date again once it is well."
         ) from exc
 
 

@@ -1,4 +1,4 @@
-"""Where the Parquet runs lie: `<lake>/<folder>/partition_date=D/run_id=R/`.
+"""The lake, where Parquet runs are kept: `<lake>/<folder>/partition_date=D/run_id=R/`.
 
 A run is written once, by Spark, and published by the ledger row that names it. `<lake>`
 is a folder or any URL that both Spark and pyarrow understand.
@@ -18,10 +18,10 @@ import pyarrow.parquet
 from workflow.errors import StoreError
 from workflow.settings import lake
 
-#: Whose rows are never published: `workflow plan --diff`, see ops/difference.py.
+#: The job of `workflow plan --diff`, whose rows are never published: ops/difference.py.
 DIFFERENCE = "PlanDiff"
 
-#: The folder of everybody who writes Parquet.
+#: The folder of each job that writes Parquet.
 FOLDERS = {
     "TransformUsers": "transform_users",
     "ComputeStats": "compute_stats",
@@ -37,20 +37,20 @@ BATCH_ROWS = 16_384  # about 4 MB of users
 
 
 def run_url(job: str, date: datetime.date, run_id: uuid.UUID) -> str:
-    """Where a run of a job of FOLDERS lies, as Spark wants it: an absolute path or a URL."""
+    """The address of a run of a job of FOLDERS for Spark: an absolute path or a URL."""
     return f"{root()}/{FOLDERS[job]}/partition_date={date}/run_id={run_id}"
 
 
 def root() -> str:
-    """`[lake] url` as Spark wants it."""
+    """`[lake] url` for Spark."""
     url = lake().url
     return (url if "://" in url else str(Path(url).absolute())).rstrip("/")
 
 
 def run_ids(job: str, date: datetime.date) -> set[uuid.UUID]:
-    """The runs of a job and date that lie in the lake, published or not. Raises StoreError.
+    """The runs of a job and date in the lake, published or not. Raises StoreError.
 
-    What is not named like a run, a copy or the marker of a storage client, is none.
+    Anything whose name is not that of a run, such as a storage client's marker, is ignored.
     """
     fs, path = _open(run_url(job, date, uuid.UUID(int=0)).rsplit("/", 1)[0])
     selector = pyarrow.fs.FileSelector(path, allow_not_found=True)
@@ -62,7 +62,7 @@ def run_ids(job: str, date: datetime.date) -> set[uuid.UUID]:
 
 
 def remove(url: str) -> None:
-    """Remove a run, whole or half; one that is not there is fine. Raises StoreError."""
+    """Remove a run, complete or not, if it exists. Raises StoreError."""
     fs, path = _open(url)
     try:
         if fs.get_file_info(path).type != pyarrow.fs.FileType.NotFound:
@@ -83,7 +83,7 @@ def _open(url: str) -> tuple[pyarrow.fs.FileSystem, str]:
 class ParquetRun:
     """One Parquet run of a job and date, read with pyarrow.
 
-    Raises StoreError from every method when the run or a part of it is gone.
+    Every method raises StoreError when the run or a part of it is missing.
     """
 
     def __init__(self, url: str, *, job: str, date: datetime.date) -> None:
@@ -105,7 +105,7 @@ class ParquetRun:
         return sum(info.size for info in self._files())
 
     def rows(self, folder: str = "") -> int:
-        """Number of rows in a folder of the run; 0 where the folder is absent."""
+        """The number of rows in a folder of the run; 0 without the folder."""
         return sum(file.metadata.num_rows for file in self._parquet_files(folder))
 
     def batches(self, columns: Sequence[str], folder: str = "") -> Iterator[pa.RecordBatch]:

@@ -1,8 +1,7 @@
 """`workflow init-db`: apply the schema files that a store does not have yet.
 
 Each file is applied once, and its name and checksum are recorded in `schema_migrations` of
-its own store. One PostgreSQL advisory lock keeps two runs apart, also while they work on
-Cassandra.
+its own store. One PostgreSQL advisory lock serialises concurrent runs for both stores.
 """
 
 import ast
@@ -64,7 +63,7 @@ def _apply_postgresql(connection: Connection, say: Callable[[str], None]) -> Non
 
 
 def _apply_cassandra(session: Session, say: Callable[[str], None]) -> None:
-    """CQL has no transactions: its files are written to be run twice, and are until recorded."""
+    """CQL has no transactions: its files may run again until they are recorded."""
     cfg = settings.cassandra()
     applied: dict[str, str] = {}
     record = _CASSANDRA_RECORD.format(keyspace=cfg.keyspace)

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, and its errors in our words.
+"""Connections to PostgreSQL, and its errors as sentences.
 
 Connections are opened when needed and closed by the `with` that opened them: nothing
 connected before a fork is ever used after it.
@@ -23,8 +23,8 @@ Cursor = psycopg2.extensions.cursor
 
 psycopg2.extras.register_uuid()
 
-#: By the system's defaults the server keeps the locks of a machine that is gone for two hours, or
-#: for a quarter of one when it has just sent something.
+#: By the system's defaults the server keeps the locks of a machine that vanished for two hours, or
+#: for a quarter of an hour when it has just sent something.
 _SERVER_KEEPALIVES = (
     "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 "
     "-c tcp_user_timeout=60000"
@@ -46,7 +46,7 @@ def _passfile() -> str:
     if not path.is_file() and "PGPASSWORD" not in os.environ:
         raise SettingsError(
             f"[postgres] passfile = {path} does not exist; `workflow stack up` writes it for the "
-            "local stack, for your own server write host:port:dbname:user:password into it."
+            "local stack. For your own server, write host:port:dbname:user:password into it."
         )
     return str(path)
 
@@ -61,13 +61,13 @@ def translated_errors() -> Iterator[None]:
         yield
     except (psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedFunction) as exc:
         raise SchemaError(
-            f"PostgreSQL {address()} has no schema of this pipeline or an old one "
+            f"PostgreSQL {address()} does not have this pipeline's schema, or has an old one "
             f"({first_line(exc)}); run `workflow init-db`."
         ) from exc
     except psycopg2.Error as exc:
         if "authentication failed" in str(exc):
             raise StoreError(
-                f"PostgreSQL {address()} refuses our user or password ({first_line(exc)}); "
+                f"PostgreSQL {address()} rejects our user or password ({first_line(exc)}); "
                 "check [postgres] user and passfile."
             ) from exc
         raise StoreError(
@@ -77,15 +77,15 @@ def translated_errors() -> Iterator[None]:
 
 
 def first_line(exc: BaseException) -> str:
-    """What an exception says, without the server's hints, contexts and line ends."""
+    """The message of an exception without the server's hints, contexts and line ends."""
     return (str(exc).strip().splitlines() or [type(exc).__name__])[0].rstrip(".")
 
 
 @contextlib.contextmanager
 def connect(purpose: str) -> Iterator[Connection]:
-    """A connection for one purpose, which stands in `pg_stat_activity.application_name`.
+    """A connection for one purpose, shown as `pg_stat_activity.application_name`.
 
-    Commits when the block ends well, rolls back when it does not, closes in any case.
+    Commits when the block succeeds, rolls back when it does not, closes in any case.
     Sessions are in UTC, READ COMMITTED; rows are named tuples.
 
     Raises SettingsError, StoreError, SchemaError.
@@ -112,7 +112,7 @@ def connect(purpose: str) -> Iterator[Connection]:
         )
         try:
             yield connection
-            if not connection.closed:  # lost, and the block knows how to do without
+            if not connection.closed:  # lost, and the block has handled that
                 connection.commit()
         finally:
             connection.close()
@@ -132,6 +132,6 @@ def fetch(cursor: Cursor, statement: str | Composed, parameters: Mapping[str, ob
 
 
 def query(statement: str, **parameters: object) -> list[Any]:
-    """The same on a connection of its own, for single questions."""
+    """The same on a connection of its own, for a single query."""
     with connect("workflow") as connection, transaction(connection) as cursor:
         return fetch(cursor, statement, parameters)

@@ -2,10 +2,10 @@
 
 Rows are keyed by (date, extraction, position), so writing a page twice changes nothing. A
 page's row in `extraction_pages` is written after all its documents are acknowledged, and
-the manifest after the last page: whatever is missing is the complement.
+the manifest after the last page: the missing pages are the complement.
 
-All writes of an attempt carry its start as their timestamp, so those of an older attempt that
-is still alive somewhere never win over those of a newer one, however late they come.
+All writes of an attempt carry its start as their timestamp, so an older attempt that is still
+alive somewhere never overwrites a newer one, however late it writes.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ BATCHES_IN_FLIGHT = 8
 class StoredPage:
     """A page whose documents are all acknowledged; `bytes` and `sha256` are of the documents.
 
-    `server` is what answered, by its own name.
+    `server` is how the source names its server.
     """
 
     page: int
@@ -54,7 +54,7 @@ class StoredPage:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What an extraction asked for and stored. `sha256` is of the pages' digests, in order."""
+    """What an extraction requested and stored. `sha256` is of the pages' digests, in order."""
 
     extraction_date: datetime.date
     extraction_id: uuid.UUID
@@ -84,7 +84,7 @@ _decode = msgspec.json.Decoder(_Document).decode
 
 
 def buckets(rows: int) -> int:
-    """How many partitions the documents of an extraction fill."""
+    """The number of partitions that an extraction's documents fill."""
     return -(-rows // BUCKET_ROWS)
 
 
@@ -213,7 +213,7 @@ class RawStore:
         return manifest
 
     def manifest(self) -> Manifest | None:
-        """The manifest, or None for an extraction that never was complete."""
+        """The manifest, or None for an extraction that was never completed."""
         rows = self._execute("read_manifest", *self._key)
         if not rows:
             return None
@@ -236,14 +236,14 @@ class RawStore:
             reply = patiently(partial(self._session.execute, statement, key, paging_state=state))
 
     def document(self, position: int) -> str | None:
-        """The document at a position, or None where there is none."""
+        """The document at a position, or None."""
         rows = self._execute("read_document", *self._key, position // BUCKET_ROWS, position)
         return rows[0].raw_data if rows else None
 
     def remove(self, extraction_id: uuid.UUID, rows: int) -> None:
-        """Remove an extraction of the date, whatever is stored of the `rows` that it asked for.
+        """Remove an extraction of the date, however many of its `rows` are stored.
 
-        Writes with an older timestamp than ours that come later are removed with it.
+        Later writes with an older timestamp than ours are removed with it.
         """
         key = (self._key[0], extraction_id)
         for bucket in range(buckets(rows)):
@@ -253,7 +253,7 @@ class RawStore:
 
 
 def _user_id(document: str) -> uuid.UUID | None:
-    """The document's login.uuid if it is one: malformed documents are stored all the same."""
+    """The document's login.uuid if it has one: malformed documents are stored, too."""
     try:
         return _decode(document).login.uuid
     except (msgspec.MsgspecError, UnicodeError):

@@ -1,7 +1,7 @@
-"""The schema files of `db-init/`, and whether a store has exactly these.
+"""The schema files of `db-init/`, and whether exactly these were applied to a store.
 
 Their names and checksums are recorded in the store's own `schema_migrations` when
-`workflow init-db` applies them; a run looks before it writes.
+`workflow init-db` applies them; a run checks them before it writes.
 """
 
 import dataclasses

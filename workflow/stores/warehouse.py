@@ -53,7 +53,7 @@ _CSV = pyarrow.csv.WriteOptions(include_header=False)
 
 
 def ensure_month(date: datetime.date) -> None:
-    """Make the partition of `users` that holds a date. Commits at once, blocks no reader."""
+    """Create the partition of `users` for a date. Commits at once, blocks no reader."""
     with connect("workflow ensure_month") as connection, transaction(connection) as cursor:
         cursor.execute(_SQL.ensure_month, {"date": date})
 
@@ -104,7 +104,7 @@ def fingerprint(date: datetime.date, columns: Columns = TABLES) -> Fingerprint:
 
 
 def _fingerprint(cursor: Cursor, date: datetime.date, columns: Columns) -> Fingerprint:
-    """In one statement, so that the tables are looked at in one moment."""
+    """In one statement, so that all tables are read in one snapshot."""
     statement = SQL(" UNION ALL ").join(
         [
             SQL(_SQL.fingerprint).format(
@@ -158,7 +158,7 @@ def _csv_of_batches(date: datetime.date, batches: Iterable[pa.RecordBatch]) -> I
 
 
 def _csv_of_rejects(date: datetime.date, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
-    """The same by Python's csv: pyarrow writes no lists, and rejects are few."""
+    """The same with Python's csv: pyarrow writes no lists, and rejects are few."""
     for batch in batches:
         text = io.StringIO()
         writer = csv.writer(text)
