@@ -41,34 +41,34 @@ class Case:
 
 
 def other(what: str, got: str, asked: str) -> str:
-    return re.escape(f"an answer to another question ({what}: {got}, not {asked})")
+    return re.escape(f"got a response that does not match the request ({what}: {got}, not {asked})")
 
 
 SICK = {
     "status-500": Case(
-        plan="status=500", wrong="status 500", said="status 500 Internal Server Error"
+        plan="status=500", wrong="status 500", said="got status 500 Internal Server Error"
     ),
     "429": Case(
-        plan="status=429", wrong="429 without Retry-After", said="status 429 Too Many Requests"
+        plan="status=429", wrong="429 without Retry-After", said="got status 429 Too Many Requests"
     ),
     "429-retry-after": Case(
         plan="status=429,retry-after=1",
         wrong="429 with Retry-After",
-        said="status 429 Too Many Requests",
+        said="got status 429 Too Many Requests",
     ),
-    "html": Case(plan="html", wrong="HTML with status 200", said=r"not JSON \(35 bytes, .*\)"),
+    "html": Case(plan="html", wrong="HTML with status 200", said=r"got a response that is not JSON \(35 bytes, .*\)"),
     "error": Case(
         plan="error",
         wrong='{"error": …} with status 200',
-        said=r"not a page of users \(Uh oh, something has gone wrong\. .*\)",
+        said=r"got a response that is not a page of users \(Uh oh, something has gone wrong\. .*\)",
     ),
-    "nothing": Case(plan="body", wrong="an empty body", said=r"not JSON \(0 bytes, .*\)"),
-    "null": Case(plan="body=null", wrong="null", said=r"not a page of users \(.*\)"),
-    "delay": Case(plan="delay=5", wrong="an answer that comes too late", said="none in time"),
-    "hang": Case(plan="hang", wrong="no answer", said="none in time"),
-    "close": Case(plan="close", wrong="a closed connection", said=r"no answer \(.*\)"),
-    "drip": Case(plan="drip=5", wrong="a slow drip", said=r"a body that took more than 0\.5 s"),
-    "cut": Case(plan="cut", wrong="half a body", said=r"no answer \(.*\)"),
+    "nothing": Case(plan="body", wrong="an empty body", said=r"got a response that is not JSON \(0 bytes, .*\)"),
+    "null": Case(plan="body=null", wrong="null", said=r"got a response that is not a page of users \(.*\)"),
+    "delay": Case(plan="delay=5", wrong="an answer that comes too late", said="timed out"),
+    "hang": Case(plan="hang", wrong="no answer", said="timed out"),
+    "close": Case(plan="close", wrong="a closed connection", said=r"got no response \(.*\)"),
+    "drip": Case(plan="drip=5", wrong="a slow drip", said=r"got a body that took longer than 0\.5 s"),
+    "cut": Case(plan="cut", wrong="half a body", said=r"got no response \(.*\)"),
     "empty": Case(plan="empty", wrong="empty results", said=other("users", "1", "10")),
     "one-user": Case(plan="one-user", wrong="one user", said=other("users", "1", "10")),
     "fewer": Case(
@@ -88,8 +88,8 @@ SICK = {
         said=other("API version", "'1.3'", "'1.4'"),
     ),
     "broken-gzip": Case(plan="broken-gzip", wrong="half a gzip stream", said=".*"),
-    "not-utf8": Case(plan="not-utf8", wrong="not UTF-8", said=r"not JSON \(.*\)"),
-    "huge": Case(plan="huge=1", wrong="a huge body", said="a body of more than 300,000 bytes"),
+    "not-utf8": Case(plan="not-utf8", wrong="not UTF-8", said=r"got a response that is not JSON \(.*\)"),
+    "huge": Case(plan="huge=1", wrong="a huge body", said="got a body of more than 300,000 bytes"),
 }
 
 
@@ -113,9 +113,9 @@ def test_a_sick_source_once_and_for_ever(
         run(ExtractUsers)
     text = str(failed.value)
     assert re.fullmatch(
-        rf"{source.control}/api/1\.4/ did not give page 2 of 2 within 1 s \(\[source\] "
-        rf"deadline\); the last answer was {case.said}\. What came is kept: run the date again "
-        r"and it goes on from there\.",
+        rf"{source.control}/api/1\.4/ did not deliver page 2 of 2 within 1 s \(\[source\] "
+        rf"deadline\); the last attempt {case.said}\. The pages that arrived are kept: run the "
+        r"date again to fetch the others\.",
         text,
     )
     sentence(AREA, f"{case.wrong}, for ever", text)
@@ -141,8 +141,8 @@ def test_a_refusal_ends_at_once(pipeline: Pipeline, source: Rehearsal, sentence:
             run(ExtractUsers)
         text = str(failed.value)
         assert text == (
-            f"{source.control}/api/1.4/ answered with status {status} {reason}, which asking "
-            "again will not change; check [source] url (--source-url)."
+            f"{source.control}/api/1.4/ returned status {status} {reason}, which a retry "
+            "will not change; check [source] url (--source-url)."
         )
         assert source.requests == 1
         sentence(AREA, f"status {status}", text)
@@ -167,7 +167,7 @@ def test_a_hanging_source_fails_the_process_with_one_sentence(
     done = pipeline.run("workflow", "run", str(DATE), "--local-scheduler", check=None)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
-    assert re.search("did not give page . of 2 within 1 s", done.stderr)
+    assert re.search("did not deliver page . of 2 within 1 s", done.stderr)
     assert warehouse(pipeline) == [[], [], []]
     assert {(run.job, run.state) for run in attempts(pipeline)} == {("ExtractUsers", "failed")}
 

@@ -1,4 +1,4 @@
-"""The command line: every command documented, every bad argument answered with a sentence."""
+"""The command line: every command documented, a sentence for every bad argument."""
 
 import datetime
 from collections.abc import Iterator
@@ -38,9 +38,9 @@ TOMORROW = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=
     [
         (["run", "2026-02-30"], "'2026-02-30' is not a date of the calendar"),
         (["run", str(TOMORROW)], "is in the future"),
-        (["run", "2026-11-20", "2026-11-19"], "is reversed; write the earlier first"),
+        (["run", "2026-11-20", "2026-11-19"], "is reversed; write the earlier date first"),
         (["run", "2026-11-18", "2026-11-19", "2026-11-20"], "at most START and STOP"),
-        (["verify", "2026-11-20", "2026-11-19"], "is reversed; write the earlier first"),
+        (["verify", "2026-11-20", "2026-11-19"], "is reversed; write the earlier date first"),
         (["run", "--date", "2026-11-20"], "Write the dates first and without --date"),
         (["verify", "x"], "'x' is not a date"),
         (["status", "x"], "'x' is not a date"),

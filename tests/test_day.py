@@ -149,7 +149,7 @@ def test_a_re_extraction_makes_everything_after_it_due(pipeline: Pipeline) -> No
     pipeline.day(DATE)
     assert [job for job, _ in states(pipeline)] == [*STEPS, "ExtractUsers", *STEPS]
     assert everything(pipeline)[:3] == first
-    assert "left over" not in pipeline.run("workflow", "verify").stdout
+    assert "leftover" not in pipeline.run("workflow", "verify").stdout
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_dead_source_fails_the_day_clearly(pipeline: Pipeline) -> None:
         DATE, "--source-url", "http://127.0.0.1:9/api/1.4/", "--source-deadline", "1", check=None
     )
     assert done.returncode != 0
-    assert "did not give page 1 of 1 within 1 s" in done.stderr
+    assert "did not deliver page 1 of 1 within 1 s" in done.stderr
     assert "Traceback" not in done.stderr
     assert set(states(pipeline)) == {("ExtractUsers", "failed")}
     assert "dates are not complete" not in done.stdout
@@ -375,7 +375,7 @@ def test_status_says_what_failed_and_why(pipeline: Pipeline) -> None:
     shown = pipeline.run("workflow", "status", DATE).stdout
     assert "due, failed" in shown
     assert re.search(
-        r"ExtractUsers: failed [-0-9: ]+: http://127\.0\.0\.1:9/api/1\.4/ did not give page 1",
+        r"ExtractUsers: failed [-0-9: ]+: http://127\.0\.0\.1:9/api/1\.4/ did not deliver page 1",
         shown,
     )
 

@@ -106,7 +106,7 @@ def test_the_digest_does_not_run_documents_together() -> None:
 
 def test_a_cassandra_that_does_not_answer(pipeline: Pipeline) -> None:
     pipeline.set("cassandra", port=9)
-    with pytest.raises(StoreError, match=r"127\.0\.0\.1:9 does not answer.*stack status"):
+    with pytest.raises(StoreError, match=r"127\.0\.0\.1:9 does not respond.*stack status"):
         cassandra.connect().__enter__()
 
 

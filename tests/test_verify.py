@@ -56,11 +56,11 @@ CHANGES = {
     "a document edited": (
         raw(f"UPDATE batch_keyspace.raw_users SET raw_data = '{{}}' {WHERE} "
             "AND bucket = 0 AND position = 30"),
-        "page 2 does not hold the documents that were stored",
+        "Page 2 of extraction",
     ),
     "a document lost": (
         raw(f"DELETE FROM batch_keyspace.raw_users {WHERE} AND bucket = 0 AND position = 30"),
-        "the document at position 30 is missing",
+        "lacks the document at position 30",
     ),
     "a document too many": (
         raw(f"UPDATE batch_keyspace.raw_users SET raw_data = '{{}}' {WHERE} "
@@ -77,7 +77,7 @@ CHANGES = {
     ),
     "a page lost": (
         raw(f"DELETE FROM batch_keyspace.extraction_pages {WHERE} AND page = 2"),
-        "its pages are not those that it published",
+        "are not those that it published",
     ),
     "the manifest lost": (
         raw(f"DELETE FROM batch_keyspace.extraction_metadata {WHERE}"),

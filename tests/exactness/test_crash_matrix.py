@@ -165,7 +165,7 @@ def test_the_sweep_is_killed(
     assert comparison.kill(pipeline, sweep) is None
     pipeline.day(DATE)
     is_done_once(pipeline, expected)
-    assert "left over" not in pipeline.run("workflow", "verify").stdout
+    assert "leftover" not in pipeline.run("workflow", "verify").stdout
 
 
 def test_every_step_has_moments_and_each_has_a_name_of_its_own() -> None:

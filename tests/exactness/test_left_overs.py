@@ -40,17 +40,17 @@ def test_a_half_written_parquet_run_is_swept_by_the_next_attempt(pipeline: Pipel
     (failed,) = attempts("TransformUsers")
     assert lake.run_ids("TransformUsers", DATE) == {failed.run_id}
     said = pipeline.run("workflow", "verify").stdout
-    assert f"left over: TransformUsers: the Parquet run {failed.run_id} was not finished" in said
+    assert f"leftover: TransformUsers: the Parquet run {failed.run_id} was not finished" in said
     # the same of one whose process is gone
     pipeline.rows("UPDATE extraction_metadata SET state = 'running', finished_at = NULL "
                   "WHERE state = 'failed'")  # fmt: skip
     assert pipeline.run("workflow", "verify").stdout == said
 
     done = pipeline.day(DATE, "--rules-rejected-percent-max", "100")
-    assert f"Swept what the attempt {failed.run_id} left in the lake" in done.stderr
+    assert f"Removed the unfinished Parquet run {failed.run_id}" in done.stderr
     _, succeeded = attempts("TransformUsers")
     assert lake.run_ids("TransformUsers", DATE) == {succeeded.run_id}
-    assert "left over" not in pipeline.run("workflow", "verify").stdout
+    assert "leftover" not in pipeline.run("workflow", "verify").stdout
 
 
 def test_what_is_no_run_is_left_alone(pipeline: Pipeline) -> None:
@@ -62,7 +62,7 @@ def test_what_is_no_run_is_left_alone(pipeline: Pipeline) -> None:
     pipeline.set("source", users_per_day=20)
     days.run(DATE, *STEPS)
     assert others < set(folder.iterdir())
-    assert "left over" not in pipeline.run("workflow", "verify").stdout
+    assert "leftover" not in pipeline.run("workflow", "verify").stdout
 
 
 def test_what_a_killed_diff_left_is_named_until_the_next_one(pipeline: Pipeline) -> None:
@@ -71,12 +71,12 @@ def test_what_a_killed_diff_left_is_named_until_the_next_one(pipeline: Pipeline)
     left = Path(lake.run_url(lake.DIFFERENCE, DATE, uuid.uuid4()))
     left.mkdir(parents=True)
     with take_lease(lake.DIFFERENCE, DATE, VERSIONS):  # one that is at work
-        assert "left over" not in pipeline.run("workflow", "verify").stdout
-    assert f"left over: PlanDiff: the Parquet run {left.name[7:]}" in (
+        assert "leftover" not in pipeline.run("workflow", "verify").stdout
+    assert f"leftover: PlanDiff: the Parquet run {left.name[7:]}" in (
         pipeline.run("workflow", "verify").stdout
     )
     pipeline.run("workflow", "plan", str(DATE), "--diff")
-    assert "left over" not in pipeline.run("workflow", "verify").stdout
+    assert "leftover" not in pipeline.run("workflow", "verify").stdout
 
 
 def test_published_runs_that_were_superseded_stay(pipeline: Pipeline, cassandra: Any) -> None:

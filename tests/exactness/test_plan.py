@@ -89,7 +89,7 @@ def test_a_failure_an_interruption_and_a_run_that_goes_on(pipeline: Pipeline) ->
         DATE, "--source-url", "http://127.0.0.1:9/api/1.4/", "--source-deadline", "1", check=None
     )
     assert reasons(pipeline)[0] == "failed"
-    assert "http://127.0.0.1:9/api/1.4/ did not give page 1" in why(pipeline, "ExtractUsers")
+    assert "http://127.0.0.1:9/api/1.4/ did not deliver page 1" in why(pipeline, "ExtractUsers")
     with (
         take_lease("ExtractUsers", DATE, VERSIONS) as held,
         held.attempt((), rows_in=1) as attempt,
@@ -124,7 +124,7 @@ def test_the_plan_runs_nothing_and_refuses_nonsense(pipeline: Pipeline) -> None:
     for arguments, sentence in (
         (("2026-11-20", "2026-11-18"), "is reversed"),
         (("2999-01-01",), "is in the future"),
-        (("2026-11-18", "2026-11-20", "--diff"), "--diff looks at one date"),
+        (("2026-11-18", "2026-11-20", "--diff"), "--diff takes one date"),
         (("2026-11-20", "--diff"), "was never extracted"),
     ):
         done = pipeline.run("workflow", "plan", *arguments, check=None)
@@ -243,6 +243,6 @@ def test_status_shows_every_attempt(pipeline: Pipeline) -> None:
     days.run(DATE, *STEPS)
     shown = pipeline.run("workflow", "status", str(DATE)).stdout
     assert len(re.findall(r"^ +\d+ [0-9a-f]{8} \w+ +(failed|succeeded) ", shown, re.MULTILINE)) == 5
-    assert "did not give page 1" in shown
+    assert "did not deliver page 1" in shown
     assert "20 in, 20 out, 0 rejected" in shown
     assert re.search("read [0-9a-f]{8}, [0-9a-f]{8}, by ", shown)

@@ -192,7 +192,7 @@ def test_an_extraction_goes_on_when_cassandra_comes_back(
 
 #: What Luigi or we say when luigid has lost its state, and when it is away.
 FORGOTTEN = "not granted run permission by the scheduler"
-AWAY = "Error: luigid does not answer ("
+AWAY = "Error: luigid does not respond ("
 
 
 @pytest.mark.parametrize("restarted", [True, False], ids=["restarted", "away"])

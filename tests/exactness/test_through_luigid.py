@@ -47,7 +47,7 @@ def test_a_wait_in_vain_names_the_holder(pipeline: Pipeline) -> None:
             assert second.ends(within=100) == 10
     require_sentence(
         second.output,
-        "ExtractUsers of 2026-09-11 is being worked on by somebody else",
+        "ExtractUsers of 2026-09-11 is held by another process",
         f"process {first.process.pid}, since",
     )
 
