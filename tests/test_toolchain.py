@@ -1,4 +1,4 @@
-"""What a fresh machine meets before any package is installed: make and uv."""
+"""What a fresh machine and a fresh clone meet before any package is installed: make, uv, git."""
 
 import json
 import os
@@ -130,3 +130,25 @@ def test_uv_that_cannot_be_installed(fresh: Path) -> None:
     )
     assert done.stderr.startswith("make: ***")
     assert not (fresh / ".venv").exists()
+
+
+def test_a_checkout_with_crlf_changes_no_byte(tmp_path: Path) -> None:
+    """Checksums of applied files, and the first lines of scripts, hold on Windows too."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+
+    def git(*arguments: str | Path) -> None:
+        identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+        subprocess.run(["git", *identity, *arguments], cwd=PROJECT, env=env, check=True)
+
+    committed, clone = tmp_path / "committed", tmp_path / "clone"
+    git("init", "--quiet", "--bare", committed)
+    git("--git-dir", committed, "--work-tree", PROJECT, "add", "--all")
+    git(
+        "--git-dir", committed, "--work-tree", PROJECT, "commit", "--quiet", "--message", "as it is"
+    )
+    git("clone", "--quiet", "-c", "core.autocrlf=true", committed, clone)
+
+    checksummed = {path.relative_to(PROJECT) for path in PROJECT.glob("db-init/*/*")}
+    assert checksummed
+    for name in checksummed | {Path("Makefile"), Path(".ci/run")}:
+        assert (clone / name).read_bytes() == (PROJECT / name).read_bytes(), name
