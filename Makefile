@@ -3,7 +3,10 @@
 VENV := .venv
 BIN  := $(VENV)/bin
 # the first of these that is 3.11 to 3.13 and can make virtual environments
-PYTHONS := python3.13 python3.12 python3.11 python3 python /usr/bin/python3
+PYTHONS ?= python3.13 python3.12 python3.11 python3 python /usr/bin/python3
+FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+# a Python of the project's own, for a machine that has none of these
+OWN := .python
 SOURCE ?= auto
 SECRETS ?= secrets
 MINUTES ?= 5
@@ -12,23 +15,53 @@ SIZES ?= 1000,20000,100000
 JSON ?= benchmarks/results.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-captured test-crash prove chaos lint errors bench stack down reset secrets lock lock-jars clean
+.PHONY: help venv install run test test-captured test-crash prove chaos lint errors bench stack down reset secrets lock lock-jars clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(VENV)/.installed: requirements.txt setup.py
-	@set -e; for python in $(PYTHONS); do \
-		if $$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
-			found=$$python; break; \
-		fi; \
+# Luigi refuses Python 3.14. On a machine that has nothing older, any Python can install the uv of
+# requirements.txt, and that fetches a Python which fits.
+define CREATE_VENV
+@! $(BIN)/python -c "import pip; $(FITS)" 2>/dev/null || exit 0; \
+find_python() { \
+	for python in $(PYTHONS) $(OWN)/cpython-*/bin/python3; do \
+		"$$python" -c "$(FITS)" && return; \
 	done; \
-	if [ -z "$$found" ]; then \
-		echo "No Python 3.11, 3.12 or 3.13 with venv was found as: $(PYTHONS). Install one (Debian: apt install python3-venv), or name it: make PYTHONS=/path/to/python"; \
+	return 1; \
+}; \
+fetch_python() { \
+	$(OWN)/uv/bin/uv --version || { \
+		"$$any" -m venv --clear $(OWN)/uv && \
+		sed -n '/^uv==/,/# via/p' requirements.txt | $(OWN)/uv/bin/python -m pip install \
+			--disable-pip-version-check --only-binary :all: --require-hashes -r /dev/stdin; \
+	} && \
+	$(OWN)/uv/bin/uv python install --no-bin --no-cache --install-dir $(OWN) 'cpython>=3.11,<3.14' && \
+	rm -r $(OWN)/uv && find_python; \
+}; \
+if ! find_python 2>/dev/null; then \
+	for any in $(PYTHONS) python3 python; do \
+		"$$any" -c 'import ensurepip, venv' 2>/dev/null && break; any=; \
+	done; \
+	none="No Python 3.11, 3.12 or 3.13 with venv was found as: $(PYTHONS)."; \
+	named="name it: make PYTHONS=/path/to/python"; \
+	[ -n "$$any" ] || { echo "$$none Install one (Debian: apt install python3-venv), or $$named"; exit 1; }; \
+	echo "$$none Fetching one with uv into $(OWN): about 55 MB to download."; \
+	mkdir -p $(OWN) && fetch_python >$(OWN)/log 2>&1 || { \
+		why=$$(tail -n 1 $(OWN)/log | sed 's/^ *[A-Za-z]*: //'); \
+		echo "No Python could be fetched ($$why; more in $(OWN)/log). Try again with a network, or install Python 3.13 and $$named"; \
 		exit 1; \
-	fi; \
-	[ -x $(BIN)/python ] && $(BIN)/python -c '' 2>/dev/null || { echo "Creating $(VENV) with $$($$found --version)"; $$found -m venv --clear $(VENV); }; \
-	echo "Installing the pinned packages: 0.7 GB to download the first time, 1 to 5 minutes."
+	}; \
+fi; \
+echo "Creating $(VENV) with $$("$$python" --version)"; "$$python" -m venv --clear $(VENV)
+endef
+
+venv:
+	$(CREATE_VENV)
+
+$(VENV)/.installed: requirements.txt setup.py
+	$(CREATE_VENV)
+	@echo "Installing the pinned packages: 0.7 GB to download the first time, 1 to 5 minutes."
 	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --use-pep517 -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -95,4 +128,4 @@ lock-jars: install  ## resolve config/cassandra-jars.lock anew
 	@$(BIN)/workflow stack lock-jars
 
 clean: down  ## stop the stack, remove the virtual environment and caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+	@rm -rf $(VENV) $(OWN) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -6,6 +6,7 @@ setup(
     name="batch-workflow",
     version="0.1.0",
     description="Daily batch of RandomUser.me users: Luigi, Cassandra, Spark, PostgreSQL",
+    license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     # db-init/ and config/ travel in the wheel, see workflow/resources.py
     packages=[
