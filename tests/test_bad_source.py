@@ -299,7 +299,7 @@ def test_spoilt_users_are_rejected_and_too_many_fail_the_day(
     text = str(failed.value)
     assert text == (
         f"{many} of 50 users of {DATE} broke a rule, more than the 5 % allowed "
-        f"({case.reason} {many}); nothing was published. Look at the source, or raise [rules] "
+        f"({case.reason} {many}); nothing was published. Check the source, or raise [rules] "
         "rejected_percent_max (--rules-rejected-percent-max)."
     )
     sentence(AREA, f"{case.wrong}, in too many users", text)

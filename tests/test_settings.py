@@ -21,7 +21,7 @@ from workflow.errors import SettingsError
         ("source", "users_per_day", "many", r"\[source\] users_per_day .*cannot be read.*many"),
         ("source", "page_size", "5001", "from 1 to 5,000"),
         ("source", "url", "randomuser.me", "not the address of an API with its version"),
-        ("source", "url", "http://me:pw@host/api/1.4/", "holds a user or password"),
+        ("source", "url", "http://me:pw@host/api/1.4/", "contains a user or password"),
         ("cassandra", "replication", "3", "is not a CQL map"),
         ("source", "users_per_window", "few", "must be auto or a whole number"),
         ("source", "deadline", "0", "out of range"),

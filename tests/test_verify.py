@@ -81,7 +81,7 @@ CHANGES = {
     ),
     "the manifest lost": (
         raw(f"DELETE FROM batch_keyspace.extraction_metadata {WHERE}"),
-        "Cassandra has no extraction",
+        "Cassandra does not have extraction",
     ),
     "clean users deleted": (lose_parquet("TransformUsers"), "cannot be read"),
     "statistics deleted": (lose_parquet("ComputeStats"), "cannot be read"),
