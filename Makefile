@@ -13,9 +13,12 @@ MINUTES ?= 5
 SEED ?=
 SIZES ?= 1000,20000,100000
 JSON ?= benchmarks/results.json
+WORKERS ?= 2
+# tests that share services stay in one process, see tests/conftest.py; those of many seconds come first
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install run test test-captured test-crash prove chaos lint errors bench stack down reset secrets lock lock-jars clean
+.PHONY: help venv install run test test-fast test-captured test-crash prove chaos lint errors bench stack down reset secrets lock lock-jars clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,8 +76,11 @@ run: install  ## a correct day of users: stack up, schemas, RunDaily for today; 
 	@$(BIN)/workflow init-db
 	@url=$$($(BIN)/workflow stack source $(SOURCE)) && $(BIN)/workflow run --source-url $$url
 
-test: install  ## the whole suite, on services of its own
-	@$(BIN)/python -m pytest
+test: install  ## the whole suite, in two processes with services of their own
+	@$(PYTEST)
+
+test-fast: install  ## all tests that need no server
+	@$(PYTEST) -m "not services"
 
 test-captured: install  ## captured answers of the API through all engines
 	@$(BIN)/python -m pytest -rP tests_captured
@@ -95,7 +101,7 @@ lint: install  ## formatting, lint, types, import direction
 	@$(BIN)/lint-imports
 
 errors: install  ## write docs/errors.md from the sentences that the tests see
-	@$(BIN)/python -m pytest --write-errors tests/test_bad_input.py tests/test_bad_source.py \
+	@$(PYTEST) --write-errors tests/test_bad_input.py tests/test_bad_source.py \
 		tests/test_cassandra_password.py
 
 bench: install  ## a new date against its budget, and what each step costs; SIZES=1000,20000 JSON=file

@@ -61,6 +61,7 @@ setup(
             "import-linter>=2.1",
             "mypy>=1.15",
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "pyyaml>=6",
             "ruff>=0.9",
             "types-psutil",

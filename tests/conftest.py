@@ -55,21 +55,88 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hold docs/errors.md against the sentences that the tests have seen."""
+    config = session.config
+    if hasattr(config, "workeroutput"):  # one of several processes
+        sentences.hand_over(config)
+        return
     if session.exitstatus != pytest.ExitCode.OK:
         return
-    whole = session.testscollected == len(session.items) and not any(
-        (
-            session.config.option.keyword,
-            session.config.option.markexpr,
-            session.config.args_source != pytest.Config.ArgsSource.TESTPATHS,
-        )
+    options = config.option
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not any(
+        (options.keyword, options.markexpr, options.deselect, options.lf)
     )
-    problem = sentences.finish(session.config, whole)
+    problem = sentences.finish(config, whole)
     if problem:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.write_line(f"\n{problem}", red=True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a process of pytest-xdist has seen, when it ends."""
+    sentences.take_over(node.config, getattr(node, "workeroutput", {}))
+
+
+# ---- the fast tier: `make test-fast` --------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def services() -> None:
+    """Asked for by every fixture that starts a server or needs another machine.
+
+    What asks for it, by whatever other fixtures, is marked `services`, and is not of the fast tier.
+    """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need servers, by the fixtures that they need; the others come last.
+
+    With several processes, a file's tests stay together in one, and so do all that need the
+    Spark Connect server: it is started once.
+    """
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "services" in fixtures:
+            item.add_marker("services")
+        if "spark_connect" in fixtures:
+            item.add_marker(pytest.mark.xdist_group("spark-connect"))
+        elif not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+    items.sort(key=lambda item: not item.get_closest_marker("services"))
+
+
+#: The test that is at work.
+_at_work: list[pytest.Item] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    _at_work.append(item)
+    try:
+        return (yield)
+    finally:
+        _at_work.pop()
+
+
+def pytest_configure() -> None:
+    sys.addaudithook(_refuse_servers)
+
+
+def _refuse_servers(event: str, details: tuple[Any, ...]) -> None:
+    """Fail a test of the fast tier that starts a server by itself, or asks another machine."""
+    if event == "subprocess.Popen":
+        command = [os.fsdecode(word) for word in details[1]]
+        server = Path(command[0]).name in {"java", "postgres"} and len(command) > 4
+        needs = server or command[1:3] == ["stack", "up"]
+    elif event == "socket.connect" and isinstance(details[1], tuple):
+        command = [str(details[1])]
+        needs = not command[0].startswith(("('127.", "('::1'", "('localhost'"))
+    else:
+        return
+    if needs and _at_work and not _at_work[-1].get_closest_marker("services"):
+        raise AssertionError(f"needs the fixture `services`: {' '.join(command)[:200]}")
 
 
 @pytest.fixture(scope="session")
@@ -91,10 +158,14 @@ def pytest_report_header() -> list[str]:
     return [", ".join(f"{name} {version}" for name, version in versions.items())]
 
 
+#: Ports below the range that outgoing connections use; processes that start together begin apart.
+_ports = itertools.islice(itertools.cycle(range(20_000, 32_000)), os.getpid() * 211 % 12_000, None)
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, below the range that outgoing connections use."""
+    """Ports that nobody listens on now, and that this process was not given before."""
     found: list[int] = []
-    for port in itertools.islice(itertools.count(20_000 + os.getpid() % 9_000), 5_000):
+    for port in itertools.islice(_ports, 5_000):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
@@ -201,7 +272,7 @@ def running_stack(root: Path, *, quiet: bool = False) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(services: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The session's stack; a module whose tests hurt services overrides it by one of its own."""
     with running_stack(tmp_path_factory.mktemp("stack")) as started:
         yield started
@@ -346,7 +417,7 @@ def cassandra_keyspace(cassandra: Any) -> Keyspace:
 
 
 @pytest.fixture(scope="session")
-def spark_connect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def spark_connect(services: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the session's Spark Connect server: Apache Spark, without the project."""
     from tests.engines import connect_server
 

@@ -9,6 +9,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,6 +93,21 @@ def sentence(pytestconfig: pytest.Config) -> Keep:
         return line.sentence
 
     return keep
+
+
+def hand_over(config: Any) -> None:
+    """Give what this process of pytest-xdist has seen to the one that asked for it."""
+    lines = config.stash.get(COLLECTED, set())
+    config.workeroutput["sentences"] = [dataclasses.astuple(line) for line in lines]
+
+
+def take_over(config: pytest.Config, workeroutput: dict[str, Any]) -> None:
+    """Add what another process has seen; one that crashed hands nothing over."""
+    names = [field.name for field in dataclasses.fields(Line)]
+    lines = [
+        Line(**dict(zip(names, cells, strict=True))) for cells in workeroutput.get("sentences", ())
+    ]
+    config.stash.setdefault(COLLECTED, set()).update(lines)
 
 
 def finish(config: pytest.Config, whole_suite: bool) -> str | None:

@@ -56,18 +56,28 @@ SICK = {
         wrong="429 with Retry-After",
         said="got status 429 Too Many Requests",
     ),
-    "html": Case(plan="html", wrong="HTML with status 200", said=r"got a response that is not JSON \(35 bytes, .*\)"),
+    "html": Case(
+        plan="html",
+        wrong="HTML with status 200",
+        said=r"got a response that is not JSON \(35 bytes, .*\)",
+    ),
     "error": Case(
         plan="error",
         wrong='{"error": …} with status 200',
         said=r"got a response that is not a page of users \(Uh oh, something has gone wrong\. .*\)",
     ),
-    "nothing": Case(plan="body", wrong="an empty body", said=r"got a response that is not JSON \(0 bytes, .*\)"),
-    "null": Case(plan="body=null", wrong="null", said=r"got a response that is not a page of users \(.*\)"),
+    "nothing": Case(
+        plan="body", wrong="an empty body", said=r"got a response that is not JSON \(0 bytes, .*\)"
+    ),
+    "null": Case(
+        plan="body=null", wrong="null", said=r"got a response that is not a page of users \(.*\)"
+    ),
     "delay": Case(plan="delay=5", wrong="an answer that comes too late", said="timed out"),
     "hang": Case(plan="hang", wrong="no answer", said="timed out"),
     "close": Case(plan="close", wrong="a closed connection", said=r"got no response \(.*\)"),
-    "drip": Case(plan="drip=5", wrong="a slow drip", said=r"got a body that took longer than 0\.5 s"),
+    "drip": Case(
+        plan="drip=5", wrong="a slow drip", said=r"got a body that took longer than 0\.5 s"
+    ),
     "cut": Case(plan="cut", wrong="half a body", said=r"got no response \(.*\)"),
     "empty": Case(plan="empty", wrong="empty results", said=other("users", "1", "10")),
     "one-user": Case(plan="one-user", wrong="one user", said=other("users", "1", "10")),
@@ -88,7 +98,9 @@ SICK = {
         said=other("API version", "'1.3'", "'1.4'"),
     ),
     "broken-gzip": Case(plan="broken-gzip", wrong="half a gzip stream", said=".*"),
-    "not-utf8": Case(plan="not-utf8", wrong="not UTF-8", said=r"got a response that is not JSON \(.*\)"),
+    "not-utf8": Case(
+        plan="not-utf8", wrong="not UTF-8", said=r"got a response that is not JSON \(.*\)"
+    ),
     "huge": Case(plan="huge=1", wrong="a huge body", said="got a body of more than 300,000 bytes"),
 }
 

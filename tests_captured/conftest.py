@@ -18,7 +18,7 @@ from tests.conftest import (  # noqa: F401
     spark_connect,
     stack,
 )
-from tests.test_randomuser import api  # noqa: F401
+from tests.test_client import api  # noqa: F401
 
 #: Names another folder than ../shared/randomuser-samples, as seen from the project's root.
 VARIABLE = "WORKFLOW_CAPTURED_ANSWERS"

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.conftest import Pipeline
 from tests.engines import client_mode_works, engines_of, make_due, run_days, tables
-from tests.test_randomuser import Answer, Api, Asked, page_of
+from tests.test_client import Answer, Api, Asked, page_of
 from tests_captured.conftest import Captured
 
 FIRST = datetime.date(2026, 11, 20)

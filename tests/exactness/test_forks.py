@@ -30,7 +30,7 @@ def audit(event, details):
         connected.add(details[1][1])
 
 def note(when):
-    me, engine = psutil.Process(), sys.modules.get("workflow.engine")
+    me, engine = psutil.Process(), sys.modules.get("workflow.spark.engine")
     line = {
         "when": when,
         "pid": me.pid,

@@ -34,7 +34,7 @@ from workflow.stack import place
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(services: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose services these tests may hurt."""
     with running_stack(tmp_path_factory.mktemp("sick")) as started_stack:
         yield started_stack

@@ -75,7 +75,13 @@ def user() -> Callable[..., dict[str, Any]]:
     return make
 
 
-@pytest.fixture(scope="package", params=["sail", "connect"])
+#: The fixture `spark` asks for its server by name, where no hook sees it.
+CONNECT = pytest.param(
+    "connect", marks=[pytest.mark.services, pytest.mark.xdist_group("spark-connect")]
+)
+
+
+@pytest.fixture(scope="package", params=["sail", CONNECT])
 def spark(request: pytest.FixtureRequest) -> Iterator[SparkSession]:
     """A session on Sail and one on Apache Spark, which is here the session's Connect server.
 

@@ -26,7 +26,7 @@ from tests.engines import (
     run_days,
     tables,
 )
-from tests.spark_apps.conftest import DOCUMENTS
+from tests.spark_apps.conftest import CONNECT, DOCUMENTS
 from tests.spark_apps.test_transform_users import CLEAN_CASES, REJECTED_CASES
 from workflow.extraction import Extraction, Page
 from workflow.ledger.details import Extracted, Extracting
@@ -225,7 +225,7 @@ def _account_for_every_document(pipeline: Pipeline, good: list[str], bad: list[s
     assert "top-secret" not in everything
 
 
-@pytest.mark.parametrize("spark", ["connect"], indirect=True)
+@pytest.mark.parametrize("spark", [CONNECT], indirect=True)
 def test_the_server_of_these_tests_has_not_the_project(spark: SparkSession) -> None:
     from pyspark.sql.functions import udf
 

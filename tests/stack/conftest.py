@@ -76,7 +76,7 @@ def new_stack(folder: Path, free: Iterable[int], **environment: str) -> LocalSta
 
 
 @pytest.fixture
-def unstarted() -> Iterator[LocalStack]:
+def unstarted(services: None) -> Iterator[LocalStack]:
     """A stack that does not run."""
     with tempfile.TemporaryDirectory() as folder:
         made = new_stack(Path(folder), free_ports(5))
@@ -85,7 +85,7 @@ def unstarted() -> Iterator[LocalStack]:
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[LocalStack]:
+def running(services: None) -> Iterator[LocalStack]:
     """A stack that two `up` at a time started under every hardship at once.
 
     The folder is closed to others and its name too long for a unix socket, the HTTP proxy is

@@ -19,12 +19,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def registry(services: None) -> None:
+    """The real one, which is another machine."""
+
+
 def console() -> Console:
     """One that records what it prints."""
     return Console(record=True, width=200)
 
 
-def test_missing_and_damaged_files_are_fetched_and_whole_ones_left_alone() -> None:
+def test_missing_and_damaged_files_are_fetched_and_whole_ones_left_alone(registry: None) -> None:
     first = jars.fetch(SMALLEST, console())
     contents = [path.read_bytes() for path in first]
     untouched = first[0].stat()
@@ -38,14 +43,14 @@ def test_missing_and_damaged_files_are_fetched_and_whole_ones_left_alone() -> No
     assert "Downloading 2 of Cassandra's jars" in output.export_text()
 
 
-def test_nothing_is_left_of_a_download(cache: Path) -> None:
+def test_nothing_is_left_of_a_download(registry: None, cache: Path) -> None:
     jars.fetch(SMALLEST, console())
     assert sorted(path for path in cache.rglob("*") if path.is_file()) == sorted(
         jars.fetch(SMALLEST, console())
     )
 
 
-def test_a_file_that_differs_from_the_lock_is_refused(cache: Path) -> None:
+def test_a_file_that_differs_from_the_lock_is_refused(registry: None, cache: Path) -> None:
     wanted = jars.Jar(SMALLEST[0].coordinate, "0" * 64, SMALLEST[0].size)
     with pytest.raises(StackError, match="not the file that"):
         jars.fetch([wanted], console())

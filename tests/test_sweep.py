@@ -53,18 +53,6 @@ def test_a_half_written_parquet_run_is_swept_by_the_next_attempt(pipeline: Pipel
     assert "leftover" not in pipeline.run("workflow", "verify").stdout
 
 
-def test_what_is_no_run_is_left_alone(pipeline: Pipeline) -> None:
-    folder = Path(lake.run_url("TransformUsers", DATE, uuid.uuid4())).parent
-    folder.mkdir(parents=True)
-    others = {folder / f"run_id={uuid.uuid4()}{end}" for end in ("_$folder$", ".bak")}
-    for other in others:
-        other.touch()
-    pipeline.set("source", users_per_day=20)
-    days.run(DATE, *STEPS)
-    assert others < set(folder.iterdir())
-    assert "leftover" not in pipeline.run("workflow", "verify").stdout
-
-
 def test_what_a_killed_diff_left_is_named_until_the_next_one(pipeline: Pipeline) -> None:
     pipeline.set("source", users_per_day=20)
     days.run(DATE, *STEPS)
@@ -155,11 +143,3 @@ def test_attempts_start_one_after_the_other_whatever_the_clock_says(pipeline: Pi
         ):
             raise KeyboardInterrupt
     assert attempt.started_at == future + datetime.timedelta(microseconds=1)
-
-
-def test_a_folder_that_is_gone_is_swept_in_peace(pipeline: Pipeline) -> None:
-    url = lake.run_url("TransformUsers", DATE, uuid.uuid4())
-    lake.remove(url)
-    Path(url).mkdir(parents=True)
-    lake.remove(url)
-    assert not Path(url).exists()

