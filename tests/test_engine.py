@@ -150,7 +150,7 @@ def test_unreachable_server(run: Run) -> None:
             run(f"engine.CONNECT_SECONDS = 1; {COUNT}", engine="connect", remote=remote)
         )
     assert line == (
-        f"Error: No Spark Connect server answers at {remote!r} within 1 s; "
+        f"Error: No Spark Connect server responds at {remote!r} within 1 s; "
         "start one there or correct [spark] remote."
     )
 
