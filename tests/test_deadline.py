@@ -13,9 +13,7 @@ import pytest
 
 from tests.conftest import PROJECT, Pipeline, write_config
 from tests.days import states
-from tests.exactness.processes import until
 from tests.exactness.sickness import day, require_sentence, started
-from tests.rehearsal import Rehearsal
 from workflow.deadline import ENDED
 from workflow.ledger import runs
 
@@ -104,29 +102,6 @@ def test_a_range_goes_on_with_the_other_dates(pipeline: Pipeline) -> None:
         assert [run.state for run in runs.history(complete)] == ["succeeded"] * 4
     mend(pipeline)
     pipeline.run(*command)
-
-
-def test_a_run_whose_child_is_killed_goes_on_with_the_other_dates(pipeline: Pipeline) -> None:
-    pipeline.set("source", users_per_day=20)
-    stop = DATE + datetime.timedelta(days=1)
-    command = ("workflow", "run", str(DATE), str(stop), "--local-scheduler")
-    with Rehearsal(pipeline, "killed") as source:
-        source.has("hang,requests=1")
-        with started(pipeline, *command) as run:
-            run.until(lambda: source.requests == 1, "it extracts")
-            (child,) = psutil.Process(run.process.pid).children()
-            child.kill()
-            assert run.ends(within=60) == 1, run.output
-    assert sorted(states(pipeline)).count(("LoadUsers", "succeeded")) == 1
-
-
-def test_a_run_that_is_killed_leaves_no_child_at_work(pipeline: Pipeline) -> None:
-    hang(pipeline, "orphan", deadline=600)
-    with started(pipeline, "workflow", "run", str(DATE), "--local-scheduler") as run:
-        run.until(lambda: states(pipeline) == [("ExtractUsers", "running")], "it extracts")
-        (child,) = psutil.Process(run.process.pid).children()
-        run.process.kill()
-        until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, "its end")
 
 
 def test_a_deadline_waits_for_no_lock_of_the_ledger(pipeline: Pipeline) -> None:

@@ -3,10 +3,11 @@
 import datetime
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 from luigi.cmdline_parser import CmdlineParser
 from luigi.retcodes import run_with_retcodes
@@ -37,7 +38,13 @@ def run_due(dates: Sequence[datetime.date], options: Sequence[str]) -> list[date
         context = multiprocessing.get_context("fork")
         child = context.Process(target=_luigi, args=(chunk[0], chunk[-1], options))
         child.start()
-        child.join()
+        try:
+            child.join()
+        except KeyboardInterrupt:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid or 0, signal.SIGINT)
+            child.join()
+            raise
         if child.exitcode == 1:  # it has printed why nothing can run
             sys.exit(1)
         ended = child.exitcode == deadline.ENDED or (child.exitcode or 0) < 0
@@ -69,6 +76,7 @@ def _worked_on(
 
 def _luigi(first: datetime.date, last: datetime.date, options: Sequence[str]) -> None:
     """Run Luigi in this process; the ledger, not its exit status, has the outcome."""
+    os.setsid()  # in a group of its own: one Ctrl-C must not arrive twice
     threading.Thread(target=_end_with_parent, daemon=True).start()
     task = ["RunDaily", "--date", str(first)]
     if first != last:
@@ -80,7 +88,7 @@ def _luigi(first: datetime.date, last: datetime.date, options: Sequence[str]) ->
     try:
         run_with_retcodes(["--module", "workflow", *task, *options])
     except KeyboardInterrupt:
-        sys.exit(130)  # the parent gets Ctrl-C, too, and reports it
+        sys.exit(130)
 
 
 def _end_with_parent() -> None:
