@@ -26,6 +26,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from itertools import accumulate
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -147,52 +148,31 @@ class Documents:
     """Documents reduced to some leaves, each given by its path: `name.first`."""
 
     def __init__(self, leaves: Sequence[str]) -> None:
-        self._leaves = leaves
-        objects = self._objects()
+        # the objects of the document, each after the one that it is in; "" is the document
+        above = (accumulate(leaf.split(".")[:-1], "{}.{}".format) for leaf in leaves)
+        objects = ["", *dict.fromkeys(path for paths in above for path in paths)]
+        places = {path: path.rpartition(".") for path in [*leaves, *objects[1:]]}
+        keys = {path: [places[x][2] for x in leaves if places[x][0] == path] for path in objects}
+        below = {path: [x for x in objects[1:] if places[x][0] == path] for path in objects}
+
+        def template(path: str) -> str:
+            parts = [f'"{key}":%s' for key in keys[path]]
+            parts += [f'"{places[x][2]}":{template(x)}' for x in below[path]]
+            return "{" + ",".join(parts) + "}"
+
+        def ddl(path: str) -> str:
+            parts = [f"{key}: STRING" for key in keys[path]]
+            parts += [f"{places[x][2]}: {ddl(x)}" for x in below[path]]
+            return f"STRUCT<{', '.join(parts)}>"
+
         #: The DDL for `from_json`; every leaf is STRING, because engines differ in everything else.
-        self.ddl = self._ddl()
-        self._template = self._templated()
-        self._top_keys = self._keys("")
+        self.ddl = ddl("")
+        self._template = template("")
+        self._top_keys = keys[""]
         # (index of the parent in this very list, key in the parent, keys of leaves)
-        self._below = [
-            (objects.index(path.rpartition(".")[0]), path.rpartition(".")[2], self._keys(path))
-            for path in objects[1:]
-        ]
+        self._below = [(objects.index(places[x][0]), places[x][2], keys[x]) for x in objects[1:]]
         # in the order of the template
-        self._paths = [
-            f"{path}.{key}".removeprefix(".") for path in objects for key in self._keys(path)
-        ]
-
-    def _children(self, path: str) -> list[str]:
-        """The objects directly below an object of the document (`""` is the document)."""
-        prefix = path + "." if path else ""
-        tails = (leaf.removeprefix(prefix) for leaf in self._leaves if leaf.startswith(prefix))
-        return list(dict.fromkeys(prefix + t.split(".")[0] for t in tails if "." in t))
-
-    def _keys(self, path: str) -> list[str]:
-        """The leaves directly in an object of the document."""
-        return [leaf.rpartition(".")[2] for leaf in self._leaves if leaf.rpartition(".")[0] == path]
-
-    def _objects(self, path: str = "") -> list[str]:
-        """All objects of the document, depth first."""
-        return [path] + [below for child in self._children(path) for below in self._objects(child)]
-
-    def _templated(self, path: str = "") -> str:
-        """The canonical document with `%s` for each leaf, in the order of `_objects`."""
-        parts = [f'"{key}":%s' for key in self._keys(path)]
-        parts += [
-            f'"{child.rpartition(".")[2]}":{self._templated(child)}'
-            for child in self._children(path)
-        ]
-        return "{" + ",".join(parts) + "}"
-
-    def _ddl(self, path: str = "") -> str:
-        names = [(key, "STRING") for key in self._keys(path)]
-        names += [
-            (child.rpartition(".")[2], f"STRUCT<{self._ddl(child)}>")
-            for child in self._children(path)
-        ]
-        return ", ".join(f"{name}: {kind}" if path else f"{name} {kind}" for name, kind in names)
+        self._paths = [f"{path}.{key}".removeprefix(".") for path in objects for key in keys[path]]
 
     def check(self, text: str | None) -> tuple[str | None, list[JsonError]]:
         """Make a raw document fit for the rules: (canonical JSON, why it is unfit).

@@ -100,7 +100,9 @@ def transform(raw: DataFrame, partition_date: date) -> DataFrame:
 def main() -> None:
     """Transform one extraction, as `--help` says."""
     parser = argparse.ArgumentParser(description="Type and check the raw users of one day.")
-    parser.add_argument("--date", type=date.fromisoformat, required=True, help="partition date")
+    parser.add_argument(
+        "--date", dest="extraction_date", type=date.fromisoformat, required=True, help="of the day"
+    )
     parser.add_argument("--extraction-id", type=uuid.UUID, required=True)
     parser.add_argument("--rows", type=int, required=True, help="rows of the extraction")
     parser.add_argument("--output", required=True, help="Parquet folder or URL to create")
@@ -114,25 +116,11 @@ def main() -> None:
     parser.add_argument("--readers", type=int, default=2, help="Spark tasks that read")
     parser.add_argument("--patience", type=float, default=60.0, help="for nodes that are away, s")
     parser.add_argument("--remote", help="sc://host:port of a Spark Connect server")
-    options = parser.parse_args()
-    spark = script_session(options.remote)
-    raw = raw_documents(
-        spark,
-        hosts=options.hosts,
-        port=options.port,
-        datacenter=options.datacenter,
-        keyspace=options.keyspace,
-        extraction_date=options.date,
-        extraction_id=options.extraction_id,
-        rows=options.rows,
-        leaves=LEAVES,
-        bucket_rows=options.bucket_rows,
-        readers=options.readers,
-        patience=options.patience,
-        user=options.user,
-        password_file=options.password_file,
-    )
-    transform(raw, options.date).write.partitionBy("outcome").parquet(options.output)
+    options = vars(parser.parse_args())
+    output, spark = options.pop("output"), script_session(options.pop("remote"))
+    raw = raw_documents(spark, leaves=LEAVES, **options)
+    users = transform(raw, options["extraction_date"])
+    users.write.partitionBy("outcome").parquet(output)
     spark.stop()
 
 

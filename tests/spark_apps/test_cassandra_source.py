@@ -211,7 +211,7 @@ def test_lost_rows(spark: SparkSession, cassandra_keyspace: Any, rows: int, sent
         extraction.read(spark, rows=rows).collect()
     assert str(error.value) == (
         f"Bucket 0 of extraction {extraction.id} of 2026-03-01 in Cassandra {sentence} "
-        "do not belong there; `workflow rerun 2026-03-01 --from ExtractUsers`."
+        "do not belong there; run `workflow rerun 2026-03-01 --from ExtractUsers`."
     )
 
 

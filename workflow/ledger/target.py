@@ -4,7 +4,7 @@ import datetime
 
 import luigi
 
-from workflow.ledger.runs import Run, Versions, current_runs
+from workflow.ledger.runs import Versions, current_runs
 
 
 class LedgerTarget(luigi.Target):
@@ -21,11 +21,7 @@ class LedgerTarget(luigi.Target):
 
     def exists(self) -> bool:
         """Ask the ledger, change nothing. Raises StoreError, SchemaError, SettingsError."""
-        return self.run() is not None
-
-    def run(self) -> Run | None:
-        """The current run, or None."""
-        return current_runs(self._versions, self.date, self.date).get((self.date, self.job))
+        return (self.date, self.job) in current_runs(self._versions, self.date, self.date)
 
     def __str__(self) -> str:
         return f"ledger row of {self.job} for {self.date}"
