@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.standin.conftest import Standin, Start
-from workflow.standin.faults import ANSWER_FAULTS, CONDITIONS, USER_FAULTS
+from workflow.standin.faults import CONDITIONS, RESPONSE_FAULTS, USER_FAULTS
 
 QUERY = "seed=batch-20261120-users&results=20"
 TEXT = Path(__file__).resolve().parents[2] / "docs/rehearsals.md"
@@ -358,7 +358,7 @@ def test_every_fault_and_condition_is_documented() -> None:
     documented = set(
         re.findall(r"^\| `([a-z0-9-]+)", TEXT.read_text(encoding="utf-8"), re.MULTILINE)
     )
-    assert documented == {*ANSWER_FAULTS, *USER_FAULTS, *CONDITIONS}
+    assert documented == {*RESPONSE_FAULTS, *USER_FAULTS, *CONDITIONS}
 
 
 def test_the_documented_night_is_a_plan(rehearsing: Rehearsing) -> None:

@@ -1,4 +1,4 @@
-"""`workflow stack`: start, stop and look at the local stack."""
+"""`workflow stack`: start, stop and inspect the local stack."""
 
 import json
 import os
@@ -9,8 +9,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-# What the commands need is imported in them: it is the extra `stack`, which an installation
-# on a server goes without.
+# Each command imports what it needs: that comes with the extra `stack`, which an installation
+# on a server lacks.
 if TYPE_CHECKING:
     from workflow.stack.lifecycle import ServiceStatus
 
@@ -22,11 +22,10 @@ def main() -> None:
 
 @main.command()
 def up() -> None:
-    """Start the services; return when all of them answer."""
+    """Start the services; return when all of them respond."""
     from workflow.stack import lifecycle
 
-    services = lifecycle.up(Console(stderr=True))
-    _print_table(services)
+    _print_table(lifecycle.up())
 
 
 @main.command()
@@ -35,18 +34,18 @@ def down() -> None:
     from workflow.stack import lifecycle
 
     lifecycle.down()
-    click.echo("The local stack is down; its data stays.")
+    click.echo("The local stack is down; its data is kept.")
 
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with an object per service.")
 def status(as_json: bool) -> None:
-    """Show the services; the exit status is 0 if all of them answer."""
+    """Show the services; the exit status is 0 if all of them respond."""
     from workflow.stack import lifecycle
 
     services = lifecycle.status()
     if as_json:
-        click.echo(json.dumps({one.name: _as_json(one) for one in services}, indent=2))
+        click.echo(json.dumps({one.service.name: _as_json(one) for one in services}, indent=2))
     else:
         _print_table(services)
     sys.exit(any(one.state != "running" for one in services))
@@ -58,17 +57,17 @@ def reset(yes: bool) -> None:
     """Stop the services and remove their data."""
     from workflow.stack import lifecycle
 
-    folders = ", ".join(str(one.data) for one in lifecycle.status() if one.data)
+    folders = ", ".join(str(one.service.data) for one in lifecycle.status() if one.service.data)
     if not yes:
         click.confirm(f"Remove all data of the local stack ({folders})?", abort=True)
     lifecycle.reset()
-    click.echo("The local stack is down and its data removed.")
+    click.echo("The local stack is down and its data is removed.")
 
 
 @main.command()
 @click.argument("wanted", type=click.Choice(["auto", "real", "standin"]), default="auto")
 def source(wanted: str) -> None:
-    """Print the URL for --source-url: the real API if it answers, else the stand-in."""
+    """Print the URL for --source-url: the real API if it responds, else the stand-in."""
     from workflow.stack.source import choose
 
     url, sentence = choose(wanted)
@@ -95,14 +94,15 @@ def lock_jars() -> None:
 
 
 def _as_json(one: "ServiceStatus") -> dict[str, object]:
+    service = one.service
     return {
-        "name": one.name,
+        "name": service.name,
         "state": one.state,
-        "address": one.address,
-        "host": one.host,
-        "port": one.port,
-        **one.connection,
-        "data": one.data and str(one.data),
+        "address": service.address,
+        "host": service.host,
+        "port": service.port,
+        **service.connection,
+        "data": service.data and str(service.data),
         "log": str(one.log),
         "pid": one.pid,
         "reason": one.reason,
@@ -114,6 +114,6 @@ def _print_table(services: "list[ServiceStatus]") -> None:
     for title in ("service", "state", "address", "data and log"):
         table.add_column(title, overflow="fold")
     for one in services:
-        where = [str(part) for part in (one.data, one.log, one.reason) if part]
-        table.add_row(one.name, one.state, one.address, "\n".join(where))
+        where = [str(part) for part in (one.service.data, one.log, one.reason) if part]
+        table.add_row(one.service.name, one.state, one.service.address, "\n".join(where))
     Console().print(table)

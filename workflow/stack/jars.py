@@ -1,17 +1,18 @@
 """Cassandra's jars: locked by coordinate, sha256 and size, downloaded by jgo, verified.
 
-The lock is config/cassandra-jars.lock. The cache lies outside the clone, in the user's
-cache folder or where the environment variable WORKFLOW_JAR_CACHE says, so every clone
-shares it. A file in it is whole or absent: jgo writes in place, so each download happens
-in a temporary folder of its own, is verified there and only then moved into the cache.
-A broken download goes on with the files that are still missing.
+The lock is config/cassandra-jars.lock. All clones share the cache, which lies in the user's
+cache folder or where the environment variable WORKFLOW_JAR_CACHE says. A file in it is whole
+or absent: jgo writes in place, so each download goes to a temporary folder of its own, is
+verified there and only then moved into the cache. After an interrupted download, the next one
+fetches only the files that are still missing.
 """
 
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +33,7 @@ CACHE_VARIABLE = "WORKFLOW_JAR_CACHE"
 LOCK = resource("config") / "cassandra-jars.lock"
 DOWNLOADS_AT_A_TIME = 6
 DOWNLOAD_TIMEOUT = 30  # seconds without a byte
-USUAL_LINE = 2_000_000  # bytes a second, for the expected time
-
-
-class _DamagedError(Exception):
-    """A file that came is not the file that the lock names."""
+USUAL_RATE = 2_000_000  # bytes a second, for the expected time
 
 
 @dataclass(frozen=True, order=True)
@@ -49,7 +46,7 @@ class Jar:
 
 
 def cache_folder() -> Path:
-    """Where the jars lie, laid out like a Maven repository."""
+    """The folder of the jars, laid out like a Maven repository."""
     named = os.environ.get(CACHE_VARIABLE)
     if named:
         return Path(named).resolve()
@@ -71,15 +68,15 @@ def read_lock(lock: Path = LOCK) -> list[Jar]:
         except ValueError:
             raise StackError(
                 f"{lock} has a line that is not 'coordinate sha256 size': {line!r}; "
-                "`workflow stack lock-jars` writes the file anew."
+                "run `workflow stack lock-jars` to write the file again."
             ) from None
     return jars
 
 
 def fetch(jars: Sequence[Jar], console: Console) -> list[Path]:
-    """The verified files of the jars, in their order; what is missing or damaged is downloaded.
+    """The verified files of the jars, in their order; downloads those missing or damaged.
 
-    Raises StackError when the registry cannot be reached or serves something else.
+    Raises StackError when the registry cannot be reached or sends something else.
     """
     paths = [_cached_path(jar, cache_folder()) for jar in jars]
     with ThreadPoolExecutor(DOWNLOADS_AT_A_TIME) as pool:
@@ -93,17 +90,13 @@ def fetch(jars: Sequence[Jar], console: Console) -> list[Path]:
 def write_lock(console: Console, lock: Path = LOCK) -> str:
     """Resolve the newest Cassandra 5.0 and write its lock; returns the version.
 
-    One release always gives the same file. Raises StackError when the registry cannot be
-    reached.
+    A release always gives the same file. Raises StackError when the registry cannot be reached.
     """
     with tempfile.TemporaryDirectory() as folder, console.status("Resolving Cassandra's jars"):
         context = MavenContext(repo_cache=Path(folder), timeout=DOWNLOAD_TIMEOUT)
-        try:
+        with _registry(), ThreadPoolExecutor(DOWNLOADS_AT_A_TIME) as pool:
             version, artifacts = _resolve_newest(context)
-            with ThreadPoolExecutor(DOWNLOADS_AT_A_TIME) as pool:
-                files = list(pool.map(Artifact.resolve, artifacts))
-        except (requests.RequestException, RuntimeError) as exc:
-            raise _unreachable() from exc
+            files = list(pool.map(Artifact.resolve, artifacts))
         jars = sorted(
             Jar(str(artifact), _sha256(path), path.stat().st_size)
             for artifact, path in zip(artifacts, files, strict=True)
@@ -156,54 +149,50 @@ def _download_all(missing: Sequence[tuple[Jar, Path]], console: Console) -> None
     size = sum(jar.size for jar, _ in missing)
     console.print(
         f"Downloading {len(missing)} of Cassandra's jars, {size / 1e6:.1f} MB, about "
-        f"{size // USUAL_LINE + 5} s on a usual line, into {cache_folder()}",
+        f"{size // USUAL_RATE + 5} s on a usual line, into {cache_folder()}",
         soft_wrap=True,
     )
     columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with (
-        Progress(*columns, console=console) as progress,
-        ThreadPoolExecutor(DOWNLOADS_AT_A_TIME) as pool,
-    ):
+    pool = ThreadPoolExecutor(DOWNLOADS_AT_A_TIME)
+    with Progress(*columns, console=console) as progress, _registry():
         bar = progress.add_task("jars", total=size)
         downloads = {pool.submit(_download, jar, path): jar for jar, path in missing}
         try:
             for done in as_completed(downloads):
                 done.result()
                 progress.advance(bar, downloads[done].size)
-        except (requests.RequestException, RuntimeError) as exc:
+        finally:  # after an error or Ctrl-C, leave the rest for the next time
             pool.shutdown(cancel_futures=True)
-            raise _unreachable() from exc
-        except _DamagedError as exc:
-            pool.shutdown(cancel_futures=True)
-            raise StackError(
-                f"The Maven registry gave {exc}, which is not the file that {LOCK} names; try "
-                "again later, and look at the registry or proxy in between if it stays."
-            ) from exc
-        except BaseException:  # Ctrl-C: leave the rest for the next time
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 @retry(
     # jgo raises RuntimeError for any status but 200
-    retry=retry_if_exception_type((requests.RequestException, RuntimeError, _DamagedError)),
+    retry=retry_if_exception_type((requests.RequestException, RuntimeError, StackError)),
     wait=wait_random_exponential(multiplier=0.5, max=10),
     stop=stop_after_attempt(4),
     reraise=True,
 )
 def _download(jar: Jar, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # beside its place, so that the move stays on one file system
+    # on the same file system as the cache, so that the move is atomic
     with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="download-") as folder:
         fresh = _artifact(jar, Path(folder)).resolve()
         if not _is_whole(fresh, jar):
-            raise _DamagedError(jar.coordinate)
+            raise StackError(
+                f"The Maven registry sent a file for {jar.coordinate} that does not match {LOCK}; "
+                "try again later, and if that does not help, check the registry and any proxy."
+            )
         fresh.replace(path)
 
 
-def _unreachable() -> StackError:
-    return StackError(
-        "The Maven registry that serves Cassandra's jars does not answer or refuses them; check "
-        "the network and the variable https_proxy and run the command again, it goes on with "
-        "the files that are missing."
-    )
+@contextmanager
+def _registry() -> Iterator[None]:
+    """Raises StackError when the Maven registry cannot be used within."""
+    try:
+        yield
+    except (requests.RequestException, RuntimeError) as exc:
+        raise StackError(
+            "The Maven registry cannot be reached or refuses Cassandra's jars; check the network "
+            "and the variable https_proxy and run the command again, which downloads only the "
+            "files that are still missing."
+        ) from exc

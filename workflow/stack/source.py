@@ -1,11 +1,11 @@
-"""Which API `make run` takes: the real one if it answers in time, else the stand-in."""
+"""Which API `make run` uses: the real one if it responds in time, else the stand-in."""
 
 import msgspec
 import requests
 
 from workflow import settings
 
-ANSWER_SECONDS = 5.0
+RESPONSE_SECONDS = 5.0
 
 
 def choose(wanted: str) -> tuple[str, str]:
@@ -23,25 +23,25 @@ def choose(wanted: str) -> tuple[str, str]:
     if reason is None:
         return real, f"Source: the real API, {real}. To choose: make run SOURCE=real|standin."
     return standin, (
-        f"Source: the stand-in at {standin}; its people are invented. The real API {real} did not "
-        f"answer ({reason}). To choose: make run SOURCE=real|standin."
+        f"Source: the stand-in at {standin}; its people are invented. The real API {real} cannot "
+        f"be used ({reason}). To choose: make run SOURCE=real|standin."
     )
 
 
 def _why_not(url: str) -> str | None:
-    """Why an API does not give a user now, or None if it does."""
+    """Why an API does not return a user now, or None if it does."""
     try:
         response = requests.get(
-            url, params={"results": "1", "seed": "is-it-there"}, timeout=ANSWER_SECONDS
+            url, params={"results": "1", "seed": "is-it-there"}, timeout=RESPONSE_SECONDS
         )
         response.raise_for_status()
         users = msgspec.json.decode(response.content)["results"]
     except requests.Timeout:
-        return f"nothing within {ANSWER_SECONDS:g} s"
+        return f"no response within {RESPONSE_SECONDS:g} s"
     except requests.HTTPError as exc:
         return f"status {exc.response.status_code}"
     except requests.RequestException:
-        return "it cannot be reached"
+        return "unreachable"
     except (msgspec.DecodeError, KeyError, TypeError):
-        return "its answer is not JSON with users"
-    return None if users else "no users in its answer"
+        return "the response is not JSON with users"
+    return None if users else "the response holds no users"

@@ -1,8 +1,8 @@
-"""The supervisor of one stack: found, started, told what to run, stopped.
+"""The supervisor of one stack: find it, start it, tell it what to run, stop it.
 
-supervisord is a daemon of its own session and survives the shell. It is found again by its
-unix socket; what a killed one left behind is found by an environment variable that names
-the stack in every process of it.
+supervisord is a daemon in a session of its own and survives the shell. Other shells find it
+by its unix socket. If it was killed, its orphans are found by an environment variable that
+names the stack in each of its processes.
 """
 
 import http.client
@@ -32,13 +32,13 @@ from workflow.stack.service import Program
 
 #: In the environment of all processes of a stack: the stack's data folder.
 MARKER = "WORKFLOW_STACK"
-START_TIMEOUT = 20.0  # seconds until supervisord answers
-STOP_TIMEOUT = 90.0  # seconds until every process is gone; then they are killed
+START_TIMEOUT = 20.0  # seconds until supervisord responds
+STOP_TIMEOUT = 90.0  # seconds until every process has exited; then they are killed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """What the supervisor says of a program. `pid` is 0 when there is no process."""
+    """What the supervisor says about a program. `pid` is 0 when it has no process."""
 
     state: str
     pid: int
@@ -46,16 +46,16 @@ class Process:
 
 
 def processes(place: Place) -> dict[str, Process] | None:
-    """The programs by name, None if no supervisor of this stack answers.
+    """The programs by name, or None if no supervisor of this stack responds.
 
-    Raises StackError if the socket's folder is somebody else's.
+    Raises StackError if the socket's folder belongs to another user.
     """
     if not place.socket.exists():
         return None
     _require_own_folder(place)
     try:
         infos = cast(list[dict[str, Any]], _server(place).getAllProcessInfo())
-    except (OSError, http.client.HTTPException, xmlrpc.client.Fault):  # gone, or just going
+    except (OSError, http.client.HTTPException, xmlrpc.client.Fault):  # it has exited or is exiting
         return None
     return {
         info["name"]: Process(
@@ -68,8 +68,8 @@ def processes(place: Place) -> dict[str, Process] | None:
 def run(place: Place, programs: Mapping[str, Program]) -> None:
     """Have the supervisor run the programs as they are now, starting it if necessary.
 
-    Programs that run already and did not change are left alone. Returns before the programs
-    are ready. Raises StackError if supervisord does not start.
+    Leaves alone what already runs and did not change. Returns before the programs are ready.
+    Raises StackError if supervisord does not start.
     """
     configuration = place.control / "supervisord.conf"
     configuration.write_text(_render(place, programs), encoding="utf-8")
@@ -92,40 +92,36 @@ def stop(place: Place) -> None:
     """Stop all programs and the supervisor; returns when no process of the stack is left."""
     if processes(place) is not None:
         server = _server(place)
-        server.stopAllProcesses()  # side by side; shutdown alone stops one after the other
+        server.stopAllProcesses()  # at the same time; shutdown alone stops one by one
         server.shutdown()
-    left = _members(place)
-    psutil.wait_procs(left, timeout=5)  # supervisord itself
-    stop_left_overs(place)
+    psutil.wait_procs(_members(place), timeout=5)  # supervisord itself
+    stop_orphans(place)
     if place.socket.parent != place.control:
         shutil.rmtree(place.socket.parent, ignore_errors=True)
 
 
-def stop_left_overs(place: Place) -> None:
-    """Stop the processes of this stack that no supervisor answers for any more."""
-    left = _members(place)
-    for process in left:
+def stop_orphans(place: Place) -> None:
+    """Stop the processes that a killed supervisor of this stack left behind."""
+    orphans = _members(place)
+    for process in orphans:
         try:
             # PostgreSQL would wait for its clients on SIGTERM
             process.send_signal(signal.SIGINT if process.name() == "postgres" else signal.SIGTERM)
         except psutil.NoSuchProcess:
             continue
-    _, alive = psutil.wait_procs(left, timeout=STOP_TIMEOUT)
+    _, alive = psutil.wait_procs(orphans, timeout=STOP_TIMEOUT)
     for process in alive:
         process.kill()
     psutil.wait_procs(alive, timeout=10)
 
 
 def _members(place: Place) -> list[psutil.Process]:
-    """Every living process that carries this stack's marker."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARKER) == str(place.data):
-                found.append(process)
-        except (psutil.Error, OSError):  # somebody else's, or gone
-            continue
-    return found
+    """Every process that carries this stack's marker, as far as this user may read it."""
+    return [
+        process
+        for process in psutil.process_iter(["environ"])
+        if (process.info["environ"] or {}).get(MARKER) == str(place.data)
+    ]
 
 
 def _server(place: Place) -> Any:
@@ -134,13 +130,13 @@ def _server(place: Place) -> Any:
 
 
 def _require_own_folder(place: Place) -> None:
-    """Anybody can make a folder under /tmp: never talk to a socket in somebody else's."""
+    """Anyone can create a folder under /tmp: never use a socket in another user's folder."""
     folder = place.socket.parent
     info = folder.lstat()
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
         raise StackError(
-            f"{folder} belongs to somebody else, so the supervisor's socket cannot lie there; "
-            "remove it, or choose a shorter [stack] data_dir."
+            f"{folder} belongs to another user, so it cannot hold the supervisor's socket; remove "
+            "it, or choose a shorter [stack] data_dir."
         )
 
 
@@ -162,15 +158,15 @@ def _start(place: Place, configuration: Path) -> None:
         if processes(place) is not None:
             return
         time.sleep(0.05)
-    reason = (started.stdout.strip() or "it does not answer").splitlines()[-1]
+    reason = (started.stdout.strip() or "it does not respond").splitlines()[-1]
     raise StackError(
         f"The supervisor of the local stack did not start: {reason}; its log is "
-        f"{place.log('supervisord')}; mend that and run `workflow stack up` again."
+        f"{place.log('supervisord')}; fix the cause and run `workflow stack up` again."
     )
 
 
 def _render(place: Place, programs: Mapping[str, Program]) -> str:
-    """config/supervisord.conf with its last section once per program."""
+    """config/supervisord.conf with its last section repeated for each program."""
     text = (resource("config") / "supervisord.conf").read_text(encoding="utf-8")
     head, separator, section = text.partition("[program:")
     values = {"control": place.control, "logs": place.logs, "socket": place.socket}

@@ -1,8 +1,6 @@
 """The two services that speak HTTP: luigid and the stand-in for the RandomUser API."""
 
 import hashlib
-import io
-import shutil
 import sys
 from configparser import RawConfigParser
 from functools import partial
@@ -21,25 +19,27 @@ API_PATH = "/api/1.4/"
 
 def luigid(place: Place) -> Service:
     """Luigi's scheduler and visualiser with its task history."""
+    home = place.data / "luigid"
     return Service(
         name="luigid",
-        prepare=partial(_prepare_luigid, place),
+        prepare=partial(_prepare_luigid, place, home),
         problem=partial(http_problem, LOOPBACK, place.luigid_port, "/api/task_list"),
-        address=LOOPBACK,
+        host=LOOPBACK,
         port=place.luigid_port,
         ports={place.luigid_port: "[core] scheduler_port"},
-        data=_luigid_home(place),
+        data=home,
         connection={"url": f"http://{LOOPBACK}:{place.luigid_port}/"},
     )
 
 
 def standin(place: Place) -> Service:
     """The stand-in for the API; it keeps no data."""
+    command = [sys.executable, "-m", "workflow.standin", "--port", str(place.standin_port)]
     return Service(
         name="standin",
-        prepare=partial(_prepare_standin, place),
+        prepare=lambda _: Program(command=command, directory=place.project),
         problem=partial(http_problem, LOOPBACK, place.standin_port, API_PATH + "?results=1"),
-        address=LOOPBACK,
+        host=LOOPBACK,
         port=place.standin_port,
         ports={place.standin_port: "[stack] standin_port"},
         data=None,
@@ -47,18 +47,8 @@ def standin(place: Place) -> Service:
     )
 
 
-def remove_luigid(place: Place) -> None:
-    """Remove luigid's state and the task history."""
-    shutil.rmtree(_luigid_home(place), ignore_errors=True)
-
-
-def _luigid_home(place: Place) -> Path:
-    return place.data / "luigid"
-
-
-def _prepare_luigid(place: Place, _console: Console) -> Program:
-    """Write luigid's own luigi.cfg: the settings as they stand, its files in this stack."""
-    home = _luigid_home(place)
+def _prepare_luigid(place: Place, home: Path, _console: Console) -> Program:
+    """Write luigid's own luigi.cfg: the current settings, with its files in this stack."""
     home.mkdir(parents=True, exist_ok=True)
     current = get_config()
     own = RawConfigParser()
@@ -70,10 +60,9 @@ def _prepare_luigid(place: Place, _console: Console) -> Program:
             "task_history": {"db_connection": f"sqlite:///{home / 'history.sqlite'}"},
         }
     )
-    text = io.StringIO()
-    own.write(text)
     override = home / "luigi.cfg"
-    override.write_text(text.getvalue(), encoding="utf-8")
+    with override.open("w", encoding="utf-8") as file:
+        own.write(file)
     return Program(
         command=[
             str(Path(sys.executable).with_name("luigid")),
@@ -81,15 +70,5 @@ def _prepare_luigid(place: Place, _console: Console) -> Program:
         ],
         directory=place.project,
         environment={"LUIGI_CONFIG_PATH": str(override)},
-        digest=hashlib.sha256(text.getvalue().encode()).hexdigest(),
-    )
-
-
-def _prepare_standin(place: Place, _console: Console) -> Program:
-    return Program(
-        command=[
-            *(sys.executable, "-m", "workflow.standin"),
-            *("--port", str(place.standin_port)),
-        ],
-        directory=place.project,
+        digest=hashlib.sha256(override.read_bytes()).hexdigest(),
     )

@@ -1,7 +1,7 @@
-"""What the RandomUser API 1.4 makes of a request: query -> Question -> Answer.
+"""What the RandomUser API 1.4 makes of a request: query string -> Query -> Response.
 
-Nothing here knows of sockets. The rules are the API's own: it answers with one user and
-status 200 where others would answer with an error.
+Nothing here knows about sockets. The rules are the API's own: where others would respond
+with an error, it responds with one user and status 200.
 """
 
 import datetime
@@ -32,8 +32,8 @@ _RADIX = re.compile(r"0(x[0-9a-f]{1,12}|o[0-7]{1,12}|b[01]{1,40})", re.IGNORECAS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
-    """What a query asks for; values outside the norm are replaced as the API does it."""
+class Query:
+    """What a query string asks for; out-of-range values are replaced as the API does it."""
 
     seed: str
     page: int | float
@@ -46,8 +46,8 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """Status and body, uncompressed, and the headers that depend on them."""
+class Response:
+    """Status and uncompressed body, with the headers that depend on them."""
 
     status: int
     body: bytes
@@ -58,7 +58,7 @@ class UsersPerWindow:
     """The limit: users per client and fixed window, counted from the start of the server.
 
     The count is checked before a request and raised after it, so the request that crosses
-    the limit is still answered. A limit of 0 users means none.
+    the limit still gets its users. 0 users means no limit.
     """
 
     def __init__(self, users: int, seconds: float) -> None:
@@ -69,7 +69,7 @@ class UsersPerWindow:
         self._spent: Counter[str] = Counter()
 
     def spent(self, client: str) -> int:
-        """Users that the client had in the current window."""
+        """Users that the client was given in the current window."""
         window = int((time.monotonic() - self._started) / self.seconds)
         if window != self._window:
             self._window = window
@@ -86,21 +86,24 @@ class UsersPerWindow:
             self._spent[client] += users
 
 
-def question(query: str) -> Question:
-    """The question that a query string asks; an unseeded one gets a random seed."""
-    given = parse_qs(query, keep_blank_values=True, errors="replace")
-    # a repeated parameter is an array there, and reads as its members with commas between
+def parse_query(query_string: str) -> Query:
+    """Read a query string; one without a seed gets a random seed."""
+    given = parse_qs(query_string, keep_blank_values=True, errors="replace")
+    # the API sees a repeated parameter as an array, which reads as its members with commas between
     parameters = {name: ",".join(values) for name, values in given.items()}
     seed = parameters.get("seed", "")
     results = _number(parameters.get("results", "1"))
     page = _number(parameters.get("page", "1"))
+    nats = tuple(parameters.get("nat", parameters.get("nationality", "")).upper().split(","))
+    gender = parameters.get("gender", "")
     style = parameters.get("format", parameters.get("fmt", "json"))
-    return Question(
+    return Query(
         seed=seed or secrets.token_hex(8),
         page=page if 1 <= page <= PAGE_MAX else 1,
         results=results if isinstance(results, int) and 1 <= results <= RESULTS_MAX else 1,
-        nats=_nats(parameters.get("nat", parameters.get("nationality", ""))),
-        genders=GENDERS if seed else _genders(parameters.get("gender", "")),
+        # one unknown code, or a space, drops the whole filter
+        nats=nats if set(nats) <= set(NATS) else NATS,
+        genders=(gender,) if gender in GENDERS and not seed else GENDERS,
         fields=_fields(parameters.get("inc", ""), parameters.get("exc", "")),
         info="noinfo" not in parameters,
         pretty=style.lower() in ("pretty", "prettyjson"),
@@ -108,7 +111,7 @@ def question(query: str) -> Question:
 
 
 def _number(text: str) -> int | float:
-    """A number as JavaScript reads it; NaN where it is none."""
+    """A number as JavaScript reads it; NaN for anything else."""
     text = text.strip()
     if _RADIX.fullmatch(text):
         return int(text, 0)
@@ -116,59 +119,39 @@ def _number(text: str) -> int | float:
     return int(value) if value.is_integer() else value
 
 
-def _nats(listed: str) -> tuple[str, ...]:
-    codes = tuple(listed.upper().split(","))
-    # one unknown code, or a space, drops the whole filter
-    return codes if all(code in NATS for code in codes) else NATS
-
-
-def _genders(wanted: str) -> tuple[str, ...]:
-    return (wanted,) if wanted in GENDERS else GENDERS
-
-
 def _fields(included: str, excluded: str) -> tuple[str, ...]:
     inc, exc = ({name.strip().lower() for name in s.split(",")} for s in (included, excluded))
     return tuple(f for f in FIELDS if (not included or f in inc) and f not in exc)
 
 
-def document(asked: Question, now: datetime.datetime) -> bytes:
-    """The JSON document that answers a question; `now`, in UTC, is for the ages alone."""
+def document(query: Query, now: datetime.datetime) -> bytes:
+    """The JSON document that a query asks for; `now`, in UTC, only affects the ages."""
     # The page is glued to the seed, hence seed=abc&page=12 is seed=abc1&page=2.
-    key = asked.seed if asked.page == 1 else f"{asked.seed}{asked.page}"
-    people = users(
-        key,
-        asked.results,
-        now=now,
-        folks=folks(asked.nats, asked.genders),
-        fields=asked.fields,
-    )
+    key = query.seed if query.page == 1 else f"{query.seed}{query.page}"
+    chosen = folks(query.nats, query.genders)
+    people = users(key, query.results, now=now, folks=chosen, fields=query.fields)
     parts = [b'{"results":', people, b"}"]
-    if asked.info:
+    if query.info:
         info = {
-            "seed": asked.seed,
-            "results": asked.results,
-            "page": asked.page,
+            "seed": query.seed,
+            "results": query.results,
+            "page": query.page,
             "version": VERSION,
         }
         line = json.dumps(info, ensure_ascii=False, separators=(",", ":"))
         parts[2:] = [b',"info":', line.encode(), b"}"]
     text = b"".join(parts)
-    if asked.pretty:
+    if query.pretty:
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False).encode()
     return text
 
 
-def answer(
-    method: str,
-    path: str,
-    query: str,
-    *,
-    client: str,
-    limit: UsersPerWindow,
-) -> Answer:
-    """The answer to a request of `client`, an address."""
+def respond(
+    method: str, path: str, query_string: str, *, client: str, limit: UsersPerWindow
+) -> Response:
+    """The response to a request of `client`, an address."""
     if method == "OPTIONS":
-        return Answer(status=204, body=b"", headers={"Access-Control-Allow-Methods": "GET,HEAD"})
+        return Response(status=204, body=b"", headers={"Access-Control-Allow-Methods": "GET,HEAD"})
     found = _PATH.fullmatch(path)
     if method not in ("GET", "HEAD") or not found:
         return _not_found()
@@ -177,10 +160,10 @@ def answer(
         return too_many(limit.spent(client))
     if found["version"] not in (None, "", VERSION):
         return _not_found()
-    asked = question(query)
-    body = document(asked, datetime.datetime.now(datetime.UTC))
-    limit.add(client, asked.results)
-    return Answer(
+    query = parse_query(query_string)
+    body = document(query, datetime.datetime.now(datetime.UTC))
+    limit.add(client, query.results)
+    return Response(
         status=200,
         body=body,
         headers={
@@ -191,15 +174,15 @@ def answer(
     )
 
 
-def _not_found() -> Answer:
-    return Answer(status=404, body=b"Not Found", headers={"Content-Type": PLAIN})
+def _not_found() -> Response:
+    return Response(status=404, body=b"Not Found", headers={"Content-Type": PLAIN})
 
 
-def too_many(users_spent: int) -> Answer:
-    """What the API says to a client that had its users; no Retry-After."""
+def too_many(users_spent: int) -> Response:
+    """What the API says to a client that has used up its limit; it sends no Retry-After."""
     error = (
         f"Whoa, ease up there cowboy. You've requested {users_spent} users in the last minute. "
         "Help us keep this service free and spare some bandwidth for other users please :)"
     )
     body = json.dumps({"error": error}, separators=(",", ":"))
-    return Answer(status=429, body=body.encode(), headers={"Content-Type": JSON})
+    return Response(status=429, body=body.encode(), headers={"Content-Type": JSON})

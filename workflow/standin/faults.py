@@ -1,16 +1,16 @@
-"""What can be wrong with an answer, and when: a fault plan, step by step.
+"""What can be wrong with a response, and when: a fault plan, step by step.
 
-A plan is text, the same in a URL and in a file (docs/rehearsals.md lists all of it):
+A plan is text, the same in a URL and in a file (docs/rehearsals.md lists everything):
 
     status=503,times=2;hang,pages=3;missing=email,users=10
 
-Steps are separated by `;` or line ends, `#` begins a comment. A step is a fault, with its
-value, and conditions. An answer gets the first fault of ANSWER_FAULTS whose step applies, and
-all of USER_FAULTS whose steps apply. Whatever else would separate is written as `%2C`, `%3B`,
-`%23`, `%2F`.
+Steps are separated by `;` or line ends; `#` starts a comment. A step is a fault, with its
+value, and conditions. A response gets the first of RESPONSE_FAULTS whose step applies and
+all of USER_FAULTS whose steps apply. In values, characters that would separate are written
+as `%2C`, `%3B`, `%23`, `%2F`.
 
-Everything random is drawn from the step, the seed and page asked for and how often that page
-was asked for: the same plan gives the same night again, in whatever order requests come.
+Every random choice is drawn from the step, the seed and page of the query and how often that
+page was requested: the same plan gives the same night again, in whatever order requests come.
 """
 
 import datetime
@@ -22,69 +22,84 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 
 from workflow.errors import SettingsError
-from workflow.standin.contract import JSON, Answer, Question, too_many
+from workflow.standin.contract import JSON, Query, Response, too_many
 
 HTML = "text/html"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """An answer and how it goes out.
+    """A response and how it is sent.
 
     delay   seconds before anything is sent, infinity for never
     seconds over which the body is sent, piece by piece
-    silent  the connection is closed without a byte of an answer
+    silent  the connection is closed before the first byte
     cut     the connection is closed after half of the body
     """
 
-    answer: Answer
+    response: Response
     delay: float = 0.0
     seconds: float = 0.0
     silent: bool = False
     cut: bool = False
 
 
+#: Reads the value of a fault or condition; raises ValueError that says what it must be.
+Reader = Callable[[str], Any]
+#: What a response fault does, given its value.
+ResponseChange = Callable[[Response, Query, Any], Delivery]
+#: What a user fault does to a user, given its value.
+UserChange = Callable[[Any, Any], Any]
+#: Changes the users and `info` of a response, in place.
+Edit = Callable[[list[msgspec.Raw], dict[str, Any]], Any]
+
 # ---- values ------------------------------------------------------------------------------
 
-
-def _nothing(text: str) -> None:
-    if text:
-        raise ValueError("takes no value")
-
+#: What `echo` puts in the place of the value from the query.
+WRONG_ECHOES: Mapping[str, Callable[[Any], Any]] = {
+    "seed": lambda seed: f"{seed}x",
+    "page": lambda page: page + 1,
+    "version": lambda _: "1.3",
+    "results": lambda results: results + 1,
+}
 
 _DECIMAL = r"[0-9]+(?:\.[0-9]+)?"
 
 
-def _seconds(text: str) -> float:
-    if not re.fullmatch(_DECIMAL, text):
-        raise ValueError("must be a number of seconds")
-    return float(text)
+def _reader(
+    pattern: str, convert: Reader, problem: str, fits: Callable[[Any], bool] = lambda _: True
+) -> Reader:
+    """A Reader of text that matches the pattern and whose value fits."""
+
+    def read(text: str) -> Any:
+        if re.fullmatch(pattern, text) and fits(value := convert(text)):
+            return value
+        raise ValueError(problem)
+
+    return read
 
 
-def _percent(text: str) -> float:
-    if not re.fullmatch(_DECIMAL, text) or not 0 < float(text) <= 100:
-        raise ValueError("must be a percentage above 0 and up to 100")
-    return float(text)
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError("must be a whole number from 1")
-    return int(text)
-
-
-def _status(text: str) -> int:
-    if not re.fullmatch("[45][0-9][0-9]", text):
-        raise ValueError("must be a status from 400 to 599")
-    return int(text)
+_nothing = _reader("", lambda _: None, "takes no value")
+_seconds = _reader(_DECIMAL, float, "must be a number of seconds")
+_percent = _reader(
+    _DECIMAL, float, "must be a percentage above 0 and up to 100", lambda value: 0 < value <= 100
+)
+_whole = _reader(r"\d+", int, "must be a whole number from 1", lambda value: value >= 1)
+_status = _reader("[45][0-9][0-9]", int, "must be a status from 400 to 599")
+_field = _reader(
+    r"(?a:\w+(\.\w+)*)",
+    lambda text: tuple(text.split(".")),
+    "must be a field like email or login.uuid",
+)
+_echo = _reader("|".join(WRONG_ECHOES), str, f"must be one of {', '.join(WRONG_ECHOES)}")
 
 
 def _span(text: str) -> tuple[float, float]:
@@ -97,12 +112,6 @@ def _span(text: str) -> tuple[float, float]:
     if last < first:
         raise ValueError("must not end before it begins")
     return first, last
-
-
-def _field(text: str) -> tuple[str, ...]:
-    if not re.fullmatch(r"\w+(\.\w+)*", text, re.ASCII):
-        raise ValueError("must be a field like email or login.uuid")
-    return tuple(text.split("."))
 
 
 def _json(text: str) -> Any:
@@ -119,130 +128,86 @@ def _field_and_json(text: str) -> tuple[tuple[str, ...], Any]:
     return _field(name), _json(value)
 
 
-def _echo(text: str) -> str:
-    if text not in WRONG_ECHOES:
-        raise ValueError(f"must be one of {', '.join(WRONG_ECHOES)}")
-    return text
+# ---- response faults ---------------------------------------------------------------------
 
 
-#: What `echo` puts in the place of what was asked for.
-WRONG_ECHOES: Mapping[str, Callable[[Any], Any]] = {
-    "seed": lambda seed: f"{seed}x",
-    "page": lambda page: page + 1,
-    "version": lambda _: "1.3",
-    "results": lambda results: results + 1,
-}
+def _other(body: bytes, status: int = 200, kind: str = JSON) -> Delivery:
+    """Another body, without an ETag: a client that sent it back would get 304, not the fault."""
+    return Delivery(response=Response(status=status, body=body, headers={"Content-Type": kind}))
 
 
-# ---- faults of an answer -----------------------------------------------------------------
-
-
-def _answer(body: bytes, status: int = 200, kind: str = JSON) -> Answer:
-    # without the ETag: a client that knows it would get 304 instead of the fault
-    return Answer(status=status, body=body, headers={"Content-Type": kind})
-
-
-def _refuse(d: Delivery, asked: Question, status: int) -> Delivery:
+def _refusal(_: Response, query: Query, status: int) -> Delivery:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return replace(d, answer=too_many(asked.results))
+        return Delivery(response=too_many(query.results))
     known = [known.phrase for known in HTTPStatus if known == status]
     title = " ".join([str(status), *known])
-    # what a proxy in front of the API says; the API itself knows 200, 404 and 429 only
+    # what a proxy in front of the API says; the API itself knows only 200, 404 and 429
     html = f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
-    return replace(d, answer=_answer(html.encode(), status, HTML))
+    return _other(html.encode(), status, HTML)
 
 
-def _say(body: bytes, kind: str = JSON) -> Callable[[Delivery, Question, Any], Delivery]:
-    return lambda d, _asked, _value: replace(d, answer=_answer(body, kind=kind))
-
-
-def _edit(answer: Answer, change: Callable[[list[msgspec.Raw], dict[str, Any]], Any]) -> Answer:
-    """The answer after `change` of its users and its info, in place; other users stay as
-    they are, byte for byte."""
-    document = msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw])
+def _edit(response: Response, edit: Edit) -> Delivery:
+    """The edited response; users that the edit leaves alone stay the same byte for byte."""
+    document = msgspec.json.decode(response.body, type=dict[str, msgspec.Raw])
     users = msgspec.json.decode(document["results"], type=list[msgspec.Raw])
     info = msgspec.json.decode(document.get("info", b"{}"))
-    change(users, info)
-    changed: dict[str, Any] = {"results": users}
-    return _answer(msgspec.json.encode(changed | ({"info": info} if "info" in document else {})))
+    edit(users, info)
+    edited: dict[str, Any] = {"results": users}
+    return _other(msgspec.json.encode(edited | ({"info": info} if "info" in document else {})))
 
 
-def _one_user(users: list[msgspec.Raw], info: dict[str, Any]) -> None:
-    users[1:] = []
-    info["results"] = 1
+def _keep(count: int) -> Edit:
+    """Keeps 0 or 1 users; `info` says 1, as the API's does even when there are none."""
+
+    def edit(users: list[msgspec.Raw], info: dict[str, Any]) -> None:
+        users[count:] = []
+        info["results"] = 1
+
+    return edit
 
 
-def _no_users(users: list[msgspec.Raw], info: dict[str, Any]) -> None:
-    users.clear()
-    info["results"] = 1  # as the API really does it
+def _wrong_echo(key: str) -> Edit:
+    return lambda _, info: info.update({key: WRONG_ECHOES[key](info[key])})
 
 
-def _editing(
-    change: Callable[[list[msgspec.Raw], dict[str, Any]], Any],
-) -> Callable[[Delivery, Question, Any], Delivery]:
-    return lambda d, _asked, _value: replace(d, answer=_edit(d.answer, change))
+def _broken_gzip(response: Response, *_: object) -> Delivery:
+    packed = gzip.compress(response.body, mtime=0)
+    headers = {"Content-Type": JSON, "Content-Encoding": "gzip"}
+    return Delivery(response=Response(status=200, body=packed[: len(packed) // 2], headers=headers))
 
 
-def _wrong_echo(d: Delivery, _asked: Question, what: str) -> Delivery:
-    def change(_users: object, info: dict[str, Any]) -> None:
-        info[what] = WRONG_ECHOES[what](info[what])
-
-    return replace(d, answer=_edit(d.answer, change))
-
-
-def _broken_gzip(d: Delivery, _asked: Question, _value: None) -> Delivery:
-    packed = gzip.compress(d.answer.body, mtime=0)
-    answer = _answer(packed[: len(packed) // 2])
-    return replace(d, answer=replace(answer, headers=answer.headers | {"Content-Encoding": "gzip"}))
-
-
-class AnswerFault(NamedTuple):
-    """How the value of a fault reads, and what it does to an answer."""
-
-    value: Callable[[str], Any]
-    change: Callable[[Delivery, Question, Any], Delivery]
-
-
-ANSWER_FAULTS: Mapping[str, AnswerFault] = {
-    "status": AnswerFault(_status, _refuse),
-    "html": AnswerFault(_nothing, _say(b"<html><body>Back soon</body></html>", HTML)),
-    "error": AnswerFault(
+RESPONSE_FAULTS: Mapping[str, tuple[Reader, ResponseChange]] = {
+    "status": (_status, _refusal),
+    "html": (_nothing, lambda *_: _other(b"<html><body>Back soon</body></html>", kind=HTML)),
+    "error": (
         _nothing,
-        _say(
+        lambda *_: _other(
             b'{"error":"Uh oh, something has gone wrong. Please tweet us @randomapi about the '
             b'issue. Thank you."}'
         ),
     ),
-    "body": AnswerFault(str, lambda d, _, text: replace(d, answer=_answer(text.encode()))),
-    "delay": AnswerFault(_seconds, lambda d, _, seconds: replace(d, delay=seconds)),
-    "hang": AnswerFault(_nothing, lambda d, *_: replace(d, delay=math.inf)),
-    "close": AnswerFault(_nothing, lambda d, *_: replace(d, silent=True)),
-    "drip": AnswerFault(_seconds, lambda d, _, seconds: replace(d, seconds=seconds)),
-    "cut": AnswerFault(_nothing, lambda d, *_: replace(d, cut=True)),
-    "empty": AnswerFault(_nothing, _editing(_no_users)),
-    "one-user": AnswerFault(_nothing, _editing(_one_user)),
-    "fewer": AnswerFault(_nothing, _editing(lambda users, _: users.pop())),
-    "echo": AnswerFault(_echo, _wrong_echo),
-    "broken-gzip": AnswerFault(_nothing, _broken_gzip),
-    "not-utf8": AnswerFault(
-        _nothing,
-        # as if the proxy had recoded it: 0xFF is in no UTF-8
-        lambda d, *_: replace(d, answer=_answer(d.answer.body.replace(b"@", b"\xff"))),
-    ),
-    "huge": AnswerFault(
-        _whole,
-        lambda d, _, megabytes: replace(
-            d, answer=_answer(b" " * (megabytes * 1_000_000) + d.answer.body)
-        ),
-    ),
+    "body": (str, lambda _r, _q, text: _other(text.encode())),
+    "delay": (_seconds, lambda r, _, seconds: Delivery(response=r, delay=seconds)),
+    "hang": (_nothing, lambda r, *_: Delivery(response=r, delay=math.inf)),
+    "close": (_nothing, lambda r, *_: Delivery(response=r, silent=True)),
+    "drip": (_seconds, lambda r, _, seconds: Delivery(response=r, seconds=seconds)),
+    "cut": (_nothing, lambda r, *_: Delivery(response=r, cut=True)),
+    "empty": (_nothing, lambda r, *_: _edit(r, _keep(0))),
+    "one-user": (_nothing, lambda r, *_: _edit(r, _keep(1))),
+    "fewer": (_nothing, lambda r, *_: _edit(r, lambda users, _: users.pop())),
+    "echo": (_echo, lambda r, _, key: _edit(r, _wrong_echo(key))),
+    "broken-gzip": (_nothing, _broken_gzip),
+    # as if a proxy had recoded it: no UTF-8 contains 0xFF
+    "not-utf8": (_nothing, lambda r, *_: _other(r.body.replace(b"@", b"\xff"))),
+    "huge": (_whole, lambda r, _, megabytes: _other(b" " * (megabytes * 1_000_000) + r.body)),
 }
 
 
-# ---- faults of users ---------------------------------------------------------------------
+# ---- user faults -------------------------------------------------------------------------
 
 
 def _at(user: Any, path: tuple[str, ...], change: Callable[[dict[str, Any], str], Any]) -> Any:
-    """The user after `change(object, key)` of the field, if there is one to change."""
+    """The user after `change(object, key)` of the field, if the user has it."""
     node = user
     for key in path[:-1]:
         node = node.get(key) if isinstance(node, dict) else None
@@ -251,49 +216,36 @@ def _at(user: Any, path: tuple[str, ...], change: Callable[[dict[str, Any], str]
     return user
 
 
-def _set(path: tuple[str, ...], value: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda user: _at(user, path, lambda node, key: node.update({key: value(node[key])}))
+def _set(user: Any, path: tuple[str, ...], value: Callable[[Any], Any]) -> Any:
+    """The user after the field's old value became `value(old)`, if the user has the field."""
+    return _at(user, path, lambda node, key: node.update({key: value(node[key])}))
 
 
-def _epoch(held: Any) -> Any:
+def _epoch(old: Any) -> Any:
     try:
-        return math.floor(datetime.datetime.fromisoformat(held["date"]).timestamp())
-    except (KeyError, TypeError, ValueError):  # another step was here before
-        return held
+        return math.floor(datetime.datetime.fromisoformat(old["date"]).timestamp())
+    except (KeyError, TypeError, ValueError):  # an earlier step changed it
+        return old
 
 
-def _epoch_dates(user: Any) -> Any:
+USER_FAULTS: Mapping[str, tuple[Reader, UserChange]] = {
+    "missing": (_field, lambda user, path: _at(user, path, lambda node, key: node.pop(key))),
+    "mistyped": (_field, lambda user, path: _set(user, path, lambda old: [old])),
+    "set": (_field_and_json, lambda user, pair: _set(user, pair[0], lambda _: pair[1])),
+    "surrogate": (_field, lambda user, path: _set(user, path, lambda old: f"{old}\ud800")),
     # 1.0 sends the seconds themselves, where 1.2 and later have {date, age}
-    for name in ("dob", "registered"):
-        user = _set((name,), _epoch)(user)
-    return user
-
-
-class UserFault(NamedTuple):
-    """How the value of a fault reads, and what it does to a user."""
-
-    value: Callable[[str], Any]
-    change: Callable[[Any, Any], Any]
-
-
-USER_FAULTS: Mapping[str, UserFault] = {
-    "missing": UserFault(
-        _field, lambda user, path: _at(user, path, lambda node, key: node.pop(key))
+    "epoch-dates": (
+        _nothing,
+        lambda user, _: _set(_set(user, ("dob",), _epoch), ("registered",), _epoch),
     ),
-    "mistyped": UserFault(_field, lambda user, path: _set(path, lambda held: [held])(user)),
-    "set": UserFault(_field_and_json, lambda user, pair: _set(pair[0], lambda _: pair[1])(user)),
-    "surrogate": UserFault(
-        _field, lambda user, path: _set(path, lambda held: f"{held}\ud800")(user)
-    ),
-    "epoch-dates": UserFault(_nothing, lambda user, _: _epoch_dates(user)),
-    "user": UserFault(_json, lambda _, value: value),
+    "user": (_json, lambda _, value: value),
 }
 
 
 # ---- the plan ----------------------------------------------------------------------------
 
 #: What a step may say besides its fault.
-CONDITIONS: Mapping[str, Callable[[str], Any]] = {
+CONDITIONS: Mapping[str, Reader] = {
     "times": _whole,
     "pages": _span,
     "requests": _span,
@@ -303,58 +255,50 @@ CONDITIONS: Mapping[str, Callable[[str], Any]] = {
     "retry-after": _whole,
 }
 
-_ALWAYS = (0.0, math.inf)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """A fault and when it comes; without conditions always, and to all users."""
+    """A fault and when it applies; without conditions always, and to all users."""
 
     text: str
     fault: str
     value: Any
     conditions: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def of_users(self) -> bool:
-        """Whether the fault is one of single users."""
-        return self.fault in USER_FAULTS
-
     def draw(self, *of: object) -> int:
-        """A number below 2**64 that depends on the step and on `of` alone."""
+        """A number below 2**64 that depends only on the step and on `of`."""
         key = "|".join(map(str, (self.text, *of)))
         return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])
 
 
-def parse(plan: str) -> tuple[Step, ...]:
-    """The steps of a plan. Raises SettingsError, which says what a step lacks."""
+def parse_plan(plan: str) -> tuple[Step, ...]:
+    """The steps of a plan. Raises SettingsError that says what is wrong with a step."""
     lines = [line.partition("#")[0] for line in plan.splitlines()]
     steps = [step.strip() for line in lines for step in line.split(";")]
     return tuple(_step(step) for step in steps if step)
 
 
 def _step(text: str) -> Step:
-    fault, *conditions = ((name.strip(), unquote(value.strip())) for name, _, value in (
-        part.partition("=") for part in text.split(",")
-    ))  # fmt: skip
-    known: dict[str, AnswerFault | UserFault] = {**ANSWER_FAULTS, **USER_FAULTS}
-    if fault[0] not in known:
+    parts = [part.partition("=") for part in text.split(",")]
+    (fault, value), *conditions = [(name.strip(), unquote(v.strip())) for name, _, v in parts]
+    known = {name: read for name, (read, _) in {**RESPONSE_FAULTS, **USER_FAULTS}.items()}
+    if fault not in known:
         raise SettingsError(
-            f"Fault {fault[0]!r} in {text!r} is unknown; known are {', '.join(sorted(known))}."
+            f"Fault {fault!r} in {text!r} is unknown; known are {', '.join(sorted(known))}."
         )
     step = Step(
         text=text,
-        fault=fault[0],
-        value=_value(text, *fault, known[fault[0]].value),
+        fault=fault,
+        value=_value(text, fault, value, known[fault]),
         conditions={
             name: _value(text, name, value, CONDITIONS.get(name, _unknown_condition))
             for name, value in conditions
         },
     )
-    if "users" in step.conditions and not step.of_users:
-        raise SettingsError(f"{text!r}: users belongs to faults of users, not to {step.fault}.")
-    if "retry-after" in step.conditions and step.fault != "status":
-        raise SettingsError(f"{text!r}: retry-after belongs to status, not to {step.fault}.")
+    if "users" in step.conditions and fault not in USER_FAULTS:
+        raise SettingsError(f"{text!r}: users belongs to faults of users, not to {fault}.")
+    if "retry-after" in step.conditions and fault != "status":
+        raise SettingsError(f"{text!r}: retry-after belongs to status, not to {fault}.")
     return step
 
 
@@ -362,7 +306,7 @@ def _unknown_condition(_: str) -> None:
     raise ValueError(f"is unknown; known are {', '.join(sorted(CONDITIONS))}")
 
 
-def _value(text: str, name: str, value: str, read: Callable[[str], Any]) -> Any:
+def _value(text: str, name: str, value: str, read: Reader) -> Any:
     try:
         return read(value)
     except ValueError as exc:
@@ -370,77 +314,74 @@ def _value(text: str, name: str, value: str, read: Callable[[str], Any]) -> Any:
 
 
 class Rehearsal:
-    """A plan, and how far it is. All counts begin with the rehearsal."""
+    """A plan and its progress. All counts start with the rehearsal."""
 
     def __init__(self, plan: str) -> None:
         self.plan = plan
-        self.steps = parse(plan)
+        self.steps = parse_plan(plan)
         self.requests = 0
         self._pages: Counter[tuple[str, float]] = Counter()
         self._given = [0] * len(self.steps)
         self._began: float | None = None
 
     def report(self) -> dict[str, Any]:
-        """The requests so far, and how often each step came."""
+        """The number of requests so far, and how often each step applied."""
         given = [{"step": s.text, "given": n} for s, n in zip(self.steps, self._given, strict=True)]
         return {"requests": self.requests, "steps": given}
 
-    def deliver(self, asked: Question, answer: Answer) -> Delivery:
-        """Count the request that `answer` is for, and give it the faults that are due."""
+    def deliver(self, query: Query, response: Response) -> Delivery:
+        """Count the request that `response` is for, and apply the faults that are due."""
         now = time.monotonic()
         self._began = self._began or now
         self.requests += 1
-        self._pages[asked.seed, asked.page] += 1
-        delivery = Delivery(answer=answer)
-        answer_fault: Step | None = None
+        self._pages[query.seed, query.page] += 1
+        response_fault: Step | None = None
         for number, step in enumerate(self.steps):
-            if answer_fault and not step.of_users:
+            of_users = step.fault in USER_FAULTS
+            if response_fault and not of_users:
                 continue
-            if not self._due(number, asked, now - self._began):
+            if not self._due(number, query, now - self._began):
                 continue
             self._given[number] += 1
-            if step.of_users:
-                delivery = replace(delivery, answer=_spoil(step, asked, delivery.answer))
+            if of_users:
+                response = _spoil(step, query, response)
             else:
-                answer_fault = step
-        if answer_fault is None:
-            return delivery
-        delivery = ANSWER_FAULTS[answer_fault.fault].change(delivery, asked, answer_fault.value)
-        if "retry-after" in answer_fault.conditions:
-            after = {"Retry-After": str(answer_fault.conditions["retry-after"])}
-            told = replace(delivery.answer, headers=delivery.answer.headers | after)
-            delivery = replace(delivery, answer=told)
+                response_fault = step
+        if response_fault is None:
+            return Delivery(response=response)
+        _, change = RESPONSE_FAULTS[response_fault.fault]
+        delivery = change(response, query, response_fault.value)
+        if retry_after := response_fault.conditions.get("retry-after"):
+            delivery.response.headers["Retry-After"] = str(retry_after)
         return delivery
 
-    def _due(self, number: int, asked: Question, seconds: float) -> bool:
+    def _due(self, number: int, query: Query, seconds: float) -> bool:
         step = self.steps[number]
         limits = step.conditions
-        ask = self._pages[asked.seed, asked.page]
+        now = {"pages": query.page, "requests": self.requests, "seconds": seconds}
+        count = self._pages[query.seed, query.page]
         return (
             self._given[number] < limits.get("times", math.inf)
-            and _within(asked.page, limits.get("pages", _ALWAYS))
-            and _within(self.requests, limits.get("requests", _ALWAYS))
-            and _within(seconds, limits.get("seconds", _ALWAYS))
-            and step.draw(asked.seed, asked.page, ask) < limits.get("chance", 100) / 100 * 2**64
+            and all(
+                limits[name][0] <= now[name] <= limits[name][1] for name in now if name in limits
+            )
+            and step.draw(query.seed, query.page, count) < limits.get("chance", 100) / 100 * 2**64
         )
 
 
-def _within(value: float, span: tuple[float, float]) -> bool:
-    return span[0] <= value <= span[1]
+def _spoil(step: Step, query: Query, response: Response) -> Response:
+    """The response with the step's fault in its share of the users, always the same ones."""
+    _, change = USER_FAULTS[step.fault]
 
-
-def _spoil(step: Step, asked: Question, answer: Answer) -> Answer:
-    """The answer with the step's fault in its share of the users, always the same ones."""
-
-    def change(users: list[msgspec.Raw], _info: object) -> None:
+    def edit(users: list[msgspec.Raw], _info: object) -> None:
         drawn = sorted(
-            range(len(users)), key=lambda position: step.draw(asked.seed, asked.page, position)
+            range(len(users)), key=lambda position: step.draw(query.seed, query.page, position)
         )
         percent = step.conditions.get("users", 100)
         # rounded up: two users of a hundred are one of fifty, and one of ten
         for position in drawn[: math.ceil(len(users) * percent / 100)]:
-            user = USER_FAULTS[step.fault].change(json.loads(bytes(users[position])), step.value)
+            user = change(json.loads(bytes(users[position])), step.value)
             # ASCII, because only an escape can spell a lone surrogate
             users[position] = msgspec.Raw(json.dumps(user, separators=(",", ":")).encode())
 
-    return _edit(answer, change)
+    return _edit(response, edit).response

@@ -1,17 +1,17 @@
-"""HTTP of the API itself: it takes a request, asks `contract.answer`, sends the Answer."""
+"""HTTP of the API itself: takes a request, asks `contract.respond`, sends the Response."""
 
 import gzip
 
 from tornado.web import RequestHandler
 
-from workflow.standin.contract import Answer, UsersPerWindow, answer
+from workflow.standin.contract import Response, UsersPerWindow, respond
 
 GZIP_LEVEL = 1
 GZIP_FROM = 1024  # bytes; the API sends shorter bodies as they are
 
 
 class ApiHandler(RequestHandler):
-    """Any request with any method; `contract.answer` decides what becomes of it."""
+    """Any request with any method; `contract.respond` decides what becomes of it."""
 
     def initialize(self, limit: UsersPerWindow) -> None:
         self.limit = limit
@@ -22,19 +22,16 @@ class ApiHandler(RequestHandler):
         self.set_header("Access-Control-Allow-Origin", "*")
         self.set_header("Vary", "Accept-Encoding")
 
-    async def respond(self, *_: str) -> None:
-        request = self.request
-        await self.send(
-            answer(
-                str(request.method),
-                request.path,
-                request.query,
-                client=self.client(),
-                limit=self.limit,
-            )
-        )
+    async def handle(self, *_: str) -> None:
+        await self.send(self.response(self.request.path))
 
-    get = head = post = put = patch = delete = options = respond
+    get = head = post = put = patch = delete = options = handle
+
+    def response(self, path: str) -> Response:
+        """The API's response to this request, were it for `path`."""
+        request = self.request
+        method, query, client = str(request.method), request.query, self.client()
+        return respond(method, path, query, client=client, limit=self.limit)
 
     def client(self) -> str:
         """The address that the limit is counted for."""
@@ -43,8 +40,8 @@ class ApiHandler(RequestHandler):
                 return address
         return str(self.request.remote_ip)
 
-    async def send(self, response: Answer) -> None:
-        """Send an Answer: whole, or with gzip and then chunked, or 304 if it is known."""
+    async def send(self, response: Response) -> None:
+        """Send a Response: whole, or with gzip and then chunked, or 304 if the client knows it."""
         self.set_status(response.status)
         for name, value in response.headers.items():
             self.set_header(name, value)

@@ -1,7 +1,7 @@
 """Users in bulk: any number of users of one stream as JSON.
 
-One SHAKE-128 stream per key gives `BLOCK.size` bytes to each user, so a user depends on the
-key and the position alone, and the first N of M users are the same N. A user is then a few
+One SHAKE-128 stream per key gives `BLOCK.size` bytes to each user. So a user depends only on
+the key and the position, and the first N of M users are the same N. Making a user takes a few
 dozen look-ups in the pools, three hashes and one join.
 """
 
@@ -37,28 +37,23 @@ FIELDS = (
 )
 
 # What the stream holds for a user, in the order of the loop in `_users`. Seconds and days
-# have 4 bytes, so that no part of them comes up noticeably more often than another.
+# take 4 bytes each, so that their distribution stays close to even.
 BLOCK = struct.Struct("<16s 4I 15H 17B")
 
 
 @lru_cache(maxsize=1)
-def _ages(today: datetime.date) -> tuple[list[int], list[int], frozenset[str]]:
-    """Full years at the end of `today` for DOB_DAYS and for REGISTERED_DAYS, and the dates of
-    both whose anniversary is today: there the time of day decides.
+def _ages(today: datetime.date) -> tuple[list[int], list[int], str]:
+    """Full years at the end of `today` for DOB_DAYS and for REGISTERED_DAYS, and today's -MM-DD.
 
-    A 29 February counts from 1 March where there is no other.
+    For dates that end with -MM-DD, the time of day decides whether the last year is full. In a
+    year without 29 February, that day's anniversary is 1 March.
     """
     month_day = (today.month, today.day)
     dob, registered = (
         [today.year - day.year - ((day.month, day.day) > month_day) for day in days]
         for days in (DOB_DAYS, REGISTERED_DAYS)
     )
-    ends_alike = f"{today:-%m-%d}"
-    return (
-        dob,
-        registered,
-        frozenset(date for date in (*DOB_DATES, *REGISTERED_DATES) if date.endswith(ends_alike)),
-    )
+    return dob, registered, f"{today:-%m-%d}"
 
 
 def users(
@@ -71,24 +66,23 @@ def users(
 ) -> bytes:
     """`count` users of the stream `key` as a JSON array in UTF-8.
 
-    Each is one of the `folks`, all of them equally often. `now`, in UTC, tells the ages and
-    nothing else.
+    Each user belongs to one of the `folks`, to all of them equally often. `now`, in UTC, only
+    affects the ages.
     """
     found = _users(key, count, now, folks)
-    if tuple(fields) == FIELDS:
-        texts = [",".join(user) for user in found]
-    else:
+    if tuple(fields) != FIELDS:
         places = [FIELDS.index(field) for field in fields]
-        texts = [",".join([user[place] for place in places]) for user in found]
+        found = ([user[place] for place in places] for user in found)
+    texts = map(",".join, found)
     return f"[{{{'},{'.join(texts)}}}]".encode("latin-1")
 
 
 def _users(
     key: str, count: int, now: datetime.datetime, folks: Sequence[Folk]
-) -> Iterator[tuple[str, ...]]:
+) -> Iterator[Sequence[str]]:
     """The users, each as its fields in the order of FIELDS."""
     stream = hashlib.shake_128(key.encode()).digest(BLOCK.size * count)
-    dob_ages, registered_ages, anniversaries = _ages(now.date())
+    dob_ages, registered_ages, today = _ages(now.date())
     clock = f"{now:T%H:%M:%S}.{now.microsecond // 1000:03}Z"
     # local names are looked up faster than the module's
     md5, sha1, sha256 = hashlib.md5, hashlib.sha1, hashlib.sha256
@@ -120,13 +114,13 @@ def _users(
         dob_date = DOB_DATES[born]
         dob_time = MINUTES[dob_minute % 1440] + SECONDS[dob_second % 60000]
         dob_age = dob_ages[born]
-        if dob_date in anniversaries and dob_time > clock:
+        if dob_date.endswith(today) and dob_time > clock:
             dob_age -= 1
         joined = registered_day % registered_count
         registered_date = REGISTERED_DATES[joined]
         registered_time = MINUTES[registered_minute % 1440] + SECONDS[registered_second % 60000]
         registered_age = registered_ages[joined]
-        if registered_date in anniversaries and registered_time > clock:
+        if registered_date.endswith(today) and registered_time > clock:
             registered_age -= 1
         yield (
             f'"gender":"{folk.gender}"',

@@ -1,6 +1,6 @@
-"""What users are put together from: all of it is made once, at import.
+"""The parts that users are assembled from, all made once, at import.
 
-Everything is JSON text already, as UTF-8 *read as Latin-1*: text joins fast while every
+They are JSON text already, as UTF-8 *read as Latin-1*: text joins fast while every
 character is one byte, and `.encode("latin-1")` at the end gives the UTF-8 back.
 """
 
@@ -9,7 +9,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice, product
 from string import ascii_letters, ascii_uppercase, digits
 from typing import TypeVar
@@ -29,7 +29,7 @@ def _text(value: str) -> str:
 
 
 def _mail(name: str) -> str:
-    """A name as e-mail addresses have it: ASCII, lower case, without spaces."""
+    """A name as e-mail addresses spell it: ASCII, lower case, without spaces."""
     latin = name.lower().translate(TRANSLITERATION).replace(" ", "")
     return unicodedata.normalize("NFKD", latin).encode("ascii", "ignore").decode()
 
@@ -40,7 +40,7 @@ def _words(stems: str, forms: str) -> list[str]:
 
 
 def _pool(entries: Sequence[T]) -> list[T]:
-    """The entries over and over, POOL of them."""
+    """The entries, repeated up to POOL of them."""
     return list(islice(cycle(entries), POOL))
 
 
@@ -60,7 +60,7 @@ def _names(stems: str, forms: str) -> list[tuple[str, str]]:
 
 
 def _drawn(forms: str, purpose: str) -> list[str]:
-    """POOL numbers of the given forms, always the same ones for the same `purpose`."""
+    """POOL numbers of the given forms; the same `purpose` always gives the same ones."""
     choices = {"#": digits, "$": digits[1:], "@": ascii_uppercase}
     noise = iter(hashlib.shake_128(purpose.encode()).digest(POOL * len(forms)))
     return [
@@ -103,39 +103,29 @@ class Folk:
 
 def _folks(nat: Nationality) -> tuple[Folk, Folk]:
     """The men and the women of a nationality."""
-    if nat.id_name:
-        value = f'"name":"{nat.id_name}","value":"{nat.id_value}"'
-        ids = _numbers(value, f"{nat.code} id")
-    else:
-        ids = _pool(['"name":"","value":null']), _pool([""])
-    family = _names(nat.family, nat.families)
-    streets = _streets(nat.place, nat.streets)
-    cities = _places(nat.place, nat.cities)
-    states = _places(nat.place, nat.states)
-    postcodes = _numbers(nat.postcode, f"{nat.code} postcode")
-    phones = _numbers(nat.phone, f"{nat.code} phone")
-    cells = _numbers(nat.cell, f"{nat.code} cell")
-    men, women = (
-        Folk(
-            gender=gender,
-            nat=nat.code,
-            country=nat.country,
-            titles=_pool(titles),
-            first=_names(nat.first, forms),
-            family=family,
-            streets=streets,
-            cities=cities,
-            states=states,
-            postcodes=postcodes,
-            phones=phones,
-            cells=cells,
-            ids=ids,
-            pictures=_pool([_picture(folder, n) for n in range(portraits)]),
-        )
-        for gender, titles, forms, folder, portraits in (
-            (GENDERS[0], nat.men, nat.male, "men", 100),
-            (GENDERS[1], nat.women, nat.female, "women", 97),
-        )
+    id_value = f'"{nat.id_value}"' if nat.id_value else "null"
+    men = Folk(
+        gender=GENDERS[0],
+        nat=nat.code,
+        country=nat.country,
+        titles=_pool(nat.men),
+        first=_names(nat.first, nat.male),
+        family=_names(nat.family, nat.families),
+        streets=_streets(nat.place, nat.streets),
+        cities=_places(nat.place, nat.cities),
+        states=_places(nat.place, nat.states),
+        postcodes=_numbers(nat.postcode, f"{nat.code} postcode"),
+        phones=_numbers(nat.phone, f"{nat.code} phone"),
+        cells=_numbers(nat.cell, f"{nat.code} cell"),
+        ids=_numbers(f'"name":"{nat.id_name}","value":{id_value}', f"{nat.code} id"),
+        pictures=_pool([_picture("men", n) for n in range(100)]),
+    )
+    women = replace(
+        men,
+        gender=GENDERS[1],
+        titles=_pool(nat.women),
+        first=_names(nat.first, nat.female),
+        pictures=_pool([_picture("women", n) for n in range(97)]),
     )
     return men, women
 
