@@ -215,9 +215,10 @@ class RunDaily(Dated, luigi.WrapperTask):
         if not dates:
             return []
         with sentence_instead_of_traceback():
-            versions = cls(date=dates[0]).versions()
-            current = current_runs(versions, min(dates), max(dates))
-        return [date for date in dates if (date, LoadUsers.__name__) in current]
+            day = cls(date=dates[0])  # all dates have the same steps
+            current = current_runs(day.versions(), min(dates), max(dates))
+        last = [task.task_family for task in day.deps()]
+        return [date for date in dates if all((date, step) in current for step in last)]
 
 
 def published(run: Run) -> ParquetRun:

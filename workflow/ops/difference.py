@@ -6,6 +6,8 @@ import datetime
 import uuid
 from typing import Any
 
+from psycopg2.sql import SQL, Composed, Identifier
+
 from workflow import deadline, sql
 from workflow.errors import DataError, StoreError
 from workflow.ledger import runs
@@ -19,6 +21,14 @@ from workflow.stores.postgres import connect, fetch, transaction
 _SQL = sql.load("difference.sql")
 
 JOB = lake.DIFFERENCE  # names the lease; it has no row in the ledger
+
+
+#: What identifies a row of a date, by table.
+KEYS = {
+    "users": ["user_id"],
+    "rejected_users": ["position"],
+    "user_statistics": ["dimension", "member"],
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,15 +91,22 @@ def _compare(date: datetime.date, rows: warehouse.DayRows, limit: int | None) ->
             cursor.execute(_SQL.create_new_tables)
             warehouse.copy_day(cursor, date, rows, prefix="new_")
             found = {
-                table: _changes(fetch(cursor, statement, {"date": date, "limit": limit}))
-                for table, statement in (
-                    ("users", _SQL.different_users),
-                    ("rejected_users", _SQL.different_rejected_users),
-                    ("user_statistics", _SQL.different_user_statistics),
+                table: _changes(
+                    fetch(cursor, _different_rows(table), {"date": date, "limit": limit})
                 )
+                for table in KEYS
             }
             connection.rollback()
     return found
+
+
+def _different_rows(table: str) -> Composed:
+    return SQL(_SQL.different_rows).format(
+        key=SQL(", ").join(map(Identifier, KEYS[table])),
+        table=Identifier(table),
+        new_table=Identifier(f"new_{table}"),
+        date=Identifier(warehouse.TABLES[table][0]),
+    )
 
 
 def _changes(rows: list[Any]) -> Changes:
