@@ -51,6 +51,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--full", action="store_true", help="the full forms of tests/exactness, for make test-crash"
     )
+    parser.addoption(
+        "--record-golden", action="store_true", help="record the digests of new logic versions"
+    )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

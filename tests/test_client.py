@@ -23,8 +23,9 @@ DATE = datetime.date(2026, 11, 20)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A request as the server saw it."""
+    """A request as the server saw it; `line` is its first."""
 
+    line: str
     seed: str
     page: int
     results: int
@@ -65,6 +66,7 @@ class Api:
             def do_GET(self) -> None:
                 query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query))
                 asked = Asked(
+                    line=self.requestline,
                     seed=query["seed"],
                     page=int(query["page"]),
                     results=int(query["results"]),
