@@ -93,6 +93,7 @@ def services() -> None:
     """
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that need servers, by the fixtures that they need; the others come last.
 
@@ -106,7 +107,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "spark_connect" in fixtures:
             item.add_marker(pytest.mark.xdist_group("spark-connect"))
         elif not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+            item.add_marker(pytest.mark.xdist_group(item.path.stem.removeprefix("test_")))
     items.sort(key=lambda item: not item.get_closest_marker("services"))
 
 

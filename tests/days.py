@@ -17,7 +17,15 @@ from workflow.tasks import ComputeStats, ExtractUsers, LoadUsers, TransformUsers
 STEPS: tuple[type[Step], ...] = (ExtractUsers, TransformUsers, ComputeStats, LoadUsers)
 VERSIONS = {step.__name__: step.logic_version for step in STEPS}
 
-TABLES = ("users", "rejected_users", "user_statistics")
+#: The tables that analysts read, and the order of their rows; the first column is the date.
+TABLES = {
+    "users": "partition_date, position",
+    "rejected_users": "partition_date, position",
+    "user_statistics": "stat_date, dimension, member",
+}
+
+Tables = dict[str, list[str]]
+NOTHING: Tables = {table: [] for table in TABLES}
 
 
 @pytest.fixture
@@ -43,15 +51,26 @@ def publish(attempt: Attempt, outcome: Outcome) -> None:
         attempt.succeed(cursor, outcome)
 
 
-def warehouse(pipeline: Pipeline, *dates: datetime.date) -> list[list[Any]]:
-    """The rows of the three tables, of all dates or of some."""
-    rows = [pipeline.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in TABLES]
-    return [[row for row in table if not dates or row[0] in dates] for table in rows]
+def tables(pipeline: Pipeline, *dates: datetime.date) -> Tables:
+    """All rows of the three tables, of all dates or of some, with each value's type and digits."""
+    found = {
+        table: pipeline.rows(f"SELECT * FROM {table} ORDER BY {order}")
+        for table, order in TABLES.items()
+    }
+    return {
+        table: [repr(row) for row in rows if not dates or row[0] in dates]
+        for table, rows in found.items()
+    }
 
 
 def attempts(pipeline: Pipeline) -> list[Any]:
     """The rows of the ledger, in their order."""
     return pipeline.rows("SELECT * FROM extraction_metadata ORDER BY seq")
+
+
+def everything(pipeline: Pipeline) -> tuple[Tables, list[Any]]:
+    """The tables and the ledger."""
+    return tables(pipeline), attempts(pipeline)
 
 
 def states(pipeline: Pipeline) -> list[tuple[str, str]]:

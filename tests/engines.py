@@ -1,4 +1,4 @@
-"""The three engines as a person would have them, and what a day left in PostgreSQL."""
+"""The three engines as a person would have them."""
 
 import contextlib
 import datetime
@@ -126,19 +126,6 @@ def make_due(pipeline: Pipeline, first: datetime.date, last: datetime.date) -> N
         first,
         last,
     )
-
-
-def tables(pipeline: Pipeline) -> dict[str, list[str]]:
-    """All rows that analysts read, with the Python type of every value and each digit."""
-    keys = {
-        "users": "partition_date, position",
-        "rejected_users": "partition_date, position",
-        "user_statistics": "stat_date, dimension, member",
-    }
-    return {
-        table: [repr(row) for row in pipeline.rows(f"SELECT * FROM {table} ORDER BY {key}")]
-        for table, key in keys.items()
-    }
 
 
 def engines_of(pipeline: Pipeline) -> set[tuple[str, str]]:

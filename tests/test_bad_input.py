@@ -10,17 +10,11 @@ import pytest
 
 from tests import days
 from tests.conftest import Pipeline, write_config
-from tests.days import STEPS
+from tests.days import NOTHING, STEPS, everything, tables
 from tests.sentences import Keep
 from workflow.tasks import ExtractUsers
 
 DATE = datetime.date(2026, 11, 20)
-TABLES = ("users", "rejected_users", "user_statistics", "extraction_metadata")
-
-
-def contents(pipeline: Pipeline) -> list[list[Any]]:
-    return [pipeline.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in TABLES]
-
 
 SETTINGS: dict[str, tuple[str, str, str]] = {
     "an unknown engine": ("spark", "engine", "flink"),
@@ -51,7 +45,7 @@ def test_settings(pipeline: Pipeline, sentence: Keep, wrong: str) -> None:
     pipeline.config_path.write_text(good)
     assert done.returncode != 0
     sentence("Settings", wrong, done.stderr)
-    assert contents(pipeline) == [[], [], [], []]
+    assert everything(pipeline) == (NOTHING, [])
 
 
 def test_a_settings_file_that_is_not_there(pipeline: Pipeline, sentence: Keep) -> None:
@@ -84,7 +78,7 @@ def test_command_line(pipeline: Pipeline, sentence: Keep, wrong: str) -> None:
     done = pipeline.run(*COMMANDS[wrong], check=None)
     assert done.returncode != 0
     sentence("Command line", wrong, done.stderr)
-    assert contents(pipeline) == [[], [], [], []]
+    assert everything(pipeline) == (NOTHING, [])
 
 
 def test_postgresql_is_down(pipeline: Pipeline, sentence: Keep) -> None:
@@ -108,7 +102,7 @@ def test_cassandra_is_down(pipeline: Pipeline, sentence: Keep) -> None:
     done = pipeline.day(DATE, "--cassandra-port", "9", check=None)
     assert done.returncode != 0
     sentence("Stores", "Cassandra does not answer", done.stderr)
-    assert contents(pipeline)[:3] == [[], [], []]
+    assert tables(pipeline) == NOTHING
 
 
 def test_a_schema_is_missing(pipeline: Pipeline, sentence: Keep) -> None:
@@ -127,7 +121,7 @@ def test_a_schema_is_old_or_newer(pipeline: Pipeline, sentence: Keep) -> None:
     sentence("Stores", "PostgreSQL's schema is newer than the code", done.stderr)
     pipeline.rows("DELETE FROM schema_migrations WHERE name ~ '999|003'")
     sentence("Stores", "PostgreSQL's schema is old", pipeline.day(DATE, check=None).stderr)
-    assert contents(pipeline) == [[], [], [], []]
+    assert everything(pipeline) == (NOTHING, [])
 
 
 @pytest.fixture
@@ -155,7 +149,7 @@ def test_a_raw_row_that_is_not_json_is_a_reject(
     done = pipeline.day(DATE, check=None)
     assert done.returncode != 0
     sentence("Stores", "too many raw rows break a rule", done.stderr)
-    assert contents(pipeline)[:3] == [[], [], []]
+    assert tables(pipeline) == NOTHING
     pipeline.set("rules", rejected_percent_max=5)
     pipeline.day(DATE)
     (row,) = pipeline.rows("SELECT * FROM rejected_users")
@@ -181,7 +175,7 @@ def test_an_extraction_that_lost_rows(
     done = pipeline.day(DATE, check=None)
     assert done.returncode != 0
     sentence("Stores", wrong, done.stderr)
-    assert contents(pipeline)[:3] == [[], [], []]
+    assert tables(pipeline) == NOTHING
     pipeline.run("workflow", "rerun", str(DATE), "--from", "ExtractUsers", "--local-scheduler")
 
 
@@ -197,7 +191,7 @@ def test_an_extraction_that_cassandra_no_longer_has(
     done = pipeline.day(DATE, check=None)
     assert done.returncode != 0
     sentence("Stores", "Cassandra no longer has an extraction", done.stderr)
-    assert contents(pipeline)[:3] == [[], [], []]
+    assert tables(pipeline) == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -206,14 +200,14 @@ def test_an_extraction_that_cassandra_no_longer_has(
 def test_a_parquet_run_was_deleted(pipeline: Pipeline, sentence: Keep, job: str, due: str) -> None:
     pipeline.set("source", users_per_day=20)
     days.run(DATE, *STEPS)
-    before = contents(pipeline)[:3]
+    before = tables(pipeline)
     (run,) = pipeline.rows("SELECT details FROM extraction_metadata WHERE job = %s", job)
     shutil.rmtree(run.details["url"])
     done = pipeline.run("workflow", "rerun", str(DATE), "--from", due, "--local-scheduler", check=1)
     sentence(
         "Stores", f"the Parquet run of {job} was deleted", done.stderr.rpartition("\nError")[0]
     )
-    assert contents(pipeline)[:3] == before
+    assert tables(pipeline) == before
     pipeline.run("workflow", "rerun", str(DATE), "--from", job, "--local-scheduler")
     pipeline.run("workflow", "verify")
-    assert contents(pipeline)[:3] == before
+    assert tables(pipeline) == before

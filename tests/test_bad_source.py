@@ -13,7 +13,7 @@ import pytest
 
 from tests import days
 from tests.conftest import Pipeline
-from tests.days import STEPS, attempts, warehouse
+from tests.days import NOTHING, STEPS, attempts, tables
 from tests.rehearsal import Rehearsal
 from tests.sentences import Keep
 from workflow.errors import DataError, SourceError
@@ -113,8 +113,8 @@ def test_a_sick_source_once_and_for_ever(
     source.has(f"{case.plan},pages=2,times=1")
     run(*STEPS)
     assert source.requests == 3
-    complete = warehouse(pipeline)
-    assert [len(rows) for rows in complete[:2]] == [20, 0]
+    complete = tables(pipeline)
+    assert [len(rows) for rows in complete.values()][:2] == [20, 0]
 
     # for ever: the deadline, and nothing changes but for a failed attempt
     runs.invalidate("ExtractUsers", [DATE], logic_version=1, reason=None)
@@ -131,7 +131,7 @@ def test_a_sick_source_once_and_for_ever(
         text,
     )
     sentence(AREA, f"{case.wrong}, for ever", text)
-    assert warehouse(pipeline) == complete
+    assert tables(pipeline) == complete
     *old, attempt = attempts(pipeline)
     assert old == before
     assert (attempt.job, attempt.state) == ("ExtractUsers", "failed")
@@ -180,7 +180,7 @@ def test_a_hanging_source_fails_the_process_with_one_sentence(
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     assert re.search("did not deliver page . of 2 within 1 s", done.stderr)
-    assert warehouse(pipeline) == [[], [], []]
+    assert tables(pipeline) == NOTHING
     assert {(run.job, run.state) for run in attempts(pipeline)} == {("ExtractUsers", "failed")}
 
 
@@ -190,12 +190,12 @@ def test_a_bad_night_ends_with_the_rows_of_a_good_one(
     pipeline.set("source", users_per_day=60)
     source.has("")
     run(*STEPS)
-    good = warehouse(pipeline)
+    good = tables(pipeline)
     runs.invalidate("ExtractUsers", [DATE], logic_version=1, reason=None)
     source.has("status=503, times=2\nstatus=500, chance=20\nhang, pages=5, times=1")
     run(*STEPS)
     assert source.requests >= 6 + 3
-    assert warehouse(pipeline) == good
+    assert tables(pipeline) == good
 
 
 # ---- single users ------------------------------------------------------------------------
@@ -295,7 +295,7 @@ def test_spoilt_users_are_rejected_and_too_many_fail_the_day(
     pipeline.set("source", users_per_day=50, page_size=25)
     source.has(f"{case.plan},users=4")
     run(*STEPS)
-    published = warehouse(pipeline)
+    published = tables(pipeline)
     rejected = pipeline.rows("SELECT reasons, offending FROM rejected_users")
     assert [(row.reasons, row.offending) for row in rejected] == [
         ([case.reason], case.offending)
@@ -315,7 +315,7 @@ def test_spoilt_users_are_rejected_and_too_many_fail_the_day(
         "rejected_percent_max (--rules-rejected-percent-max)."
     )
     sentence(AREA, f"{case.wrong}, in too many users", text)
-    assert warehouse(pipeline) == published
+    assert tables(pipeline) == published
     *old, attempt = attempts(pipeline)
     assert old == before
     assert (attempt.job, attempt.state) == ("TransformUsers", "failed")

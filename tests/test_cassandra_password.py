@@ -3,7 +3,6 @@
 import contextlib
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from tests.conftest import Pipeline, free_ports
+from tests.exactness.processes import until
 from tests.sentences import Keep
 from workflow.errors import StoreError
 from workflow.stack import cassandra
@@ -49,11 +49,14 @@ def locked(pipeline: Pipeline, tmp_path: Path) -> Iterator[Pipeline]:
     pipeline.set(
         "cassandra", port=native, user="cassandra", password_file=str(tmp_path / "password")
     )
+
+    def answers() -> bool:
+        with contextlib.suppress(StoreError), connect():
+            return True
+        return False
+
     try:
-        for _ in range(120):
-            with contextlib.suppress(StoreError), connect():
-                break
-            time.sleep(0.5)
+        until(answers, "Cassandra takes the password", process)
         yield pipeline
     finally:
         process.terminate()

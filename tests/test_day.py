@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -18,7 +17,8 @@ import pyarrow.parquet
 import pytest
 
 from tests.conftest import PROJECT, Pipeline, free_ports
-from tests.days import states
+from tests.days import NOTHING, everything, forget, states, tables
+from tests.exactness.processes import until
 from workflow.ledger import runs
 from workflow.stores.raw_store import RawStore
 
@@ -31,13 +31,6 @@ def succeeded_extraction(pipeline: Pipeline) -> Any:
         "SELECT * FROM extraction_metadata WHERE job = 'ExtractUsers' AND state = 'succeeded'"
     )
     return run
-
-
-def everything(pipeline: Pipeline) -> list[object]:
-    return [
-        pipeline.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3")
-        for table in ("users", "rejected_users", "user_statistics", "extraction_metadata")
-    ]
 
 
 def test_a_day_accounts_for_every_user_and_is_done_once(pipeline: Pipeline) -> None:
@@ -94,10 +87,10 @@ def test_no_secret_reaches_the_warehouse(pipeline: Pipeline, cassandra: Any) -> 
 
 def test_the_same_date_gives_the_same_rows_on_another_day_and_machine(pipeline: Pipeline) -> None:
     pipeline.day(DATE)
-    first = everything(pipeline)[:3]
-    pipeline.rows("TRUNCATE extraction_metadata, users, rejected_users, user_statistics")
+    first = tables(pipeline)
+    forget(pipeline)
     pipeline.day(DATE)
-    assert everything(pipeline)[:3] == first
+    assert tables(pipeline) == first
 
 
 def test_dates_are_independent_and_a_range_runs_only_what_is_missing(pipeline: Pipeline) -> None:
@@ -144,11 +137,11 @@ def test_settings_are_options_and_the_ledger_says_what_ran(pipeline: Pipeline) -
 def test_a_re_extraction_makes_everything_after_it_due(pipeline: Pipeline) -> None:
     pipeline.set("source", users_per_day=50)
     pipeline.day(DATE)
-    first = everything(pipeline)[:3]
+    first = tables(pipeline)
     runs.invalidate("ExtractUsers", [datetime.date(2026, 11, 20)], logic_version=1, reason=None)
     pipeline.day(DATE)
     assert [job for job, _ in states(pipeline)] == [*STEPS, "ExtractUsers", *STEPS]
-    assert everything(pipeline)[:3] == first
+    assert tables(pipeline) == first
     assert "leftover" not in pipeline.run("workflow", "verify").stdout
 
 
@@ -183,8 +176,8 @@ def test_a_dead_source_fails_the_day_clearly(pipeline: Pipeline) -> None:
     assert done.returncode != 0
     assert "did not deliver page 1 of 1 within 1 s" in done.stderr
     assert "Traceback" not in done.stderr
+    assert tables(pipeline) == NOTHING
     assert set(states(pipeline)) == {("ExtractUsers", "failed")}
-    assert "dates are not complete" not in done.stdout
 
 
 def test_too_many_rejects_fail_the_day_with_their_reasons(pipeline: Pipeline) -> None:
@@ -216,11 +209,14 @@ def standin(port: int, *options: str) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}/api/1.4/"
+
+    def answers() -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url + "?results=1"):
+            return True
+        return False
+
     try:
-        for _ in range(200):
-            with contextlib.suppress(OSError), urllib.request.urlopen(url + "?results=1"):
-                break
-            time.sleep(0.05)
+        until(answers, "the stand-in answers", process)
         yield url
     finally:
         process.terminate()
@@ -286,25 +282,24 @@ def test_a_complete_day_costs_little_processor_time(pipeline: Pipeline) -> None:
 
 def test_a_killed_day_is_made_whole_by_the_next_run(pipeline: Pipeline) -> None:
     pipeline.day(DATE)
-    undisturbed = everything(pipeline)[:3]
-    pipeline.rows("TRUNCATE extraction_metadata, users, rejected_users, user_statistics")
+    undisturbed = tables(pipeline)
+    forget(pipeline)
     process = pipeline.start(
         "luigi", "--module", "workflow", "RunDaily", "--date", DATE, "--local-scheduler"
     )
-    while not any(job == "TransformUsers" for job, _ in states(pipeline)):
-        time.sleep(0.01)
+    until(lambda: ("TransformUsers", "running") in states(pipeline), "it transforms", process)
     process.kill()
     process.wait()
     pipeline.day(DATE)
     assert ("TransformUsers", "interrupted") in states(pipeline)
     assert states(pipeline).count(("ExtractUsers", "succeeded")) == 1
-    assert everything(pipeline)[:3] == undisturbed
+    assert tables(pipeline) == undisturbed
 
 
 def test_rerun_runs_a_step_and_what_follows_and_keeps_the_history(pipeline: Pipeline) -> None:
     pipeline.set("source", users_per_day=50)
     pipeline.day(DATE)
-    before = everything(pipeline)[:3]
+    before = tables(pipeline)
     pipeline.run(
         "workflow", "rerun", DATE, "--from", "TransformUsers", "--reason", "a new rule",
         "--local-scheduler",
@@ -318,7 +313,7 @@ def test_rerun_runs_a_step_and_what_follows_and_keeps_the_history(pipeline: Pipe
     (row,) = pipeline.rows("SELECT * FROM extraction_metadata WHERE state = 'invalidated'")
     assert row.reason == "a new rule"
     assert row.requested_by
-    assert everything(pipeline)[:3] == before
+    assert tables(pipeline) == before
 
 
 def test_rerun_can_leave_dates_due(pipeline: Pipeline) -> None:
@@ -355,13 +350,26 @@ def test_a_date_that_failed_through_luigid_runs_once_it_is_mended(pipeline: Pipe
 
 
 def test_an_interrupt_ends_a_wait_for_the_window_at_once(pipeline: Pipeline) -> None:
+    """Our lock keeps four that ask for the window; once it is free, one gets it and three wait."""
     pipeline.set("source", users_per_day=60, page_size=10, users_per_window=10, window_seconds=300)
-    process = pipeline.start(
-        "luigi", "--module", "workflow", "ExtractUsers", "--date", DATE, "--local-scheduler"
-    )
-    while not pipeline.rows("SELECT * FROM source_requests"):
-        time.sleep(0.05)
-    time.sleep(0.5)
+
+    def asking() -> int:
+        (row,) = pipeline.rows(
+            "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() "
+            "AND application_name LIKE 'workflow pacing%%'"
+        )
+        return int(row.n)
+
+    with contextlib.closing(pipeline.connect()) as connection, connection.cursor() as cursor:
+        source = f"127.0.0.1:{pipeline.config['stack']['standin_port']}"
+        cursor.execute(
+            "SELECT pg_advisory_lock(hashtext('source_requests'), hashtext(%s))", (source,)
+        )
+        process = pipeline.start(
+            "luigi", "--module", "workflow", "ExtractUsers", "--date", DATE, "--local-scheduler"
+        )
+        until(lambda: asking() == 4, "four requests are on their way", process)
+    until(lambda: not asking(), "three wait for the window", process)
     process.send_signal(signal.SIGINT)
     assert process.wait(10) != 0
     assert len(pipeline.rows("SELECT * FROM source_requests")) == 1

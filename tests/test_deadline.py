@@ -79,7 +79,7 @@ def test_a_step_that_hangs_ends_its_process_and_is_recorded(pipeline: Pipeline) 
 
 
 def test_a_fork_that_hangs_fails_its_step_only(pipeline: Pipeline) -> None:
-    hang(pipeline, "fork", "hang,requests=1", deadline=4)
+    hang(pipeline, "fork", "hang,requests=1", deadline=8)
     stop = str(DATE + datetime.timedelta(days=2))
     done = pipeline.run(
         "luigi", "--module", "workflow", "RangeDaily", "--of", "RunDaily", "--start", str(DATE),
@@ -91,7 +91,7 @@ def test_a_fork_that_hangs_fails_its_step_only(pipeline: Pipeline) -> None:
 
 
 def test_a_range_goes_on_with_the_other_dates(pipeline: Pipeline) -> None:
-    hang(pipeline, "range", "hang,requests=2", deadline=5)
+    hang(pipeline, "range", "hang,requests=2", deadline=8)
     days = [DATE + datetime.timedelta(days=n) for n in range(3)]
     command = ("workflow", "run", str(days[0]), str(days[-1]), "--local-scheduler")
     done = pipeline.run(*command, check=1)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from tests import days
 from tests.conftest import Pipeline
-from tests.days import STEPS
-from tests.test_day import everything
+from tests.days import STEPS, everything
 
 DATE = datetime.date(2026, 11, 20)
 

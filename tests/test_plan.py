@@ -8,8 +8,7 @@ from typing import Any
 
 from tests import days
 from tests.conftest import Pipeline
-from tests.days import STEPS, VERSIONS, publish
-from tests.test_day import everything
+from tests.days import NOTHING, STEPS, VERSIONS, everything, publish
 from workflow.ledger import runs
 from workflow.ledger.details import Written
 from workflow.ledger.lease import Outcome, take_lease
@@ -125,7 +124,7 @@ def test_the_plan_runs_nothing_and_refuses_nonsense(pipeline: Pipeline) -> None:
         assert done.returncode in (1, 2)
         assert sentence in done.stderr
         assert "Traceback" not in done.stderr
-    assert everything(pipeline) == [[], [], [], []]
+    assert everything(pipeline) == (NOTHING, [])
 
 
 def test_other_locks_of_the_database_do_no_harm(pipeline: Pipeline) -> None:

@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from tests.conftest import Pipeline
-from tests.engines import client_mode_works, engines_of, make_due, run_days, tables
+from tests.days import tables
+from tests.engines import client_mode_works, engines_of, make_due, run_days
 from tests.test_client import Answer, Api, Asked, page_of
 from tests_captured.conftest import Captured
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests import days
 from tests.conftest import (
     PROJECT,
     Pipeline,
@@ -19,18 +20,12 @@ from tests.conftest import (
     environment,
     running_stack,
 )
-from tests.days import STEPS, VERSIONS
+from tests.days import STEPS, TABLES, VERSIONS
 from tests.exactness.crash_points import DATE, Point, Victim
 from workflow.ledger import runs
 from workflow.stores import warehouse
 
 PAGE = 20
-#: The tables of a day, and the column that holds its date.
-TABLES = {
-    "users": "partition_date",
-    "rejected_users": "partition_date",
-    "user_statistics": "stat_date",
-}
 
 #: What a step's ledger row must say whenever it was published, by the keys of its details. The
 #: sha256 of the raw documents is not among them: the API writes ages as of the moment it is asked.
@@ -41,7 +36,7 @@ SAME_DETAILS = ("extraction", "server", "pages", "buckets", "statistics", "finge
 class Standing:
     """What stands of a date: the rows of the three tables, and the current ledger."""
 
-    tables: dict[str, list[Any]]
+    tables: days.Tables
     ledger: dict[str, dict[str, Any]]
 
 
@@ -66,15 +61,8 @@ def current_ledger(date: datetime.date) -> dict[str, dict[str, Any]]:
 
 
 def standing(pipeline: Pipeline, date: datetime.date = DATE) -> Standing:
-    """What stands of a date now, by all columns and rows of the three tables."""
-    tables = {
-        table: pipeline.rows(
-            f"SELECT * FROM {table} t WHERE {column} = %s ORDER BY t::text",
-            date,
-        )
-        for table, column in TABLES.items()
-    }
-    return Standing(tables=tables, ledger=current_ledger(date))
+    """What stands of a date now."""
+    return Standing(tables=days.tables(pipeline, date), ledger=current_ledger(date))
 
 
 def digest(pipeline: Pipeline, dates: Sequence[datetime.date]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.conftest import Pipeline
+from tests.days import TABLES
 from tests.exactness import comparison
 from tests.exactness.crash_points import BY_NAME, DATE
 
@@ -88,7 +89,7 @@ def side_by_side(expected: dict[str, Any], found: dict[str, Any]) -> Table:
     table.add_column("digest, undisturbed", justify="right")
     table.add_column("digest, killed", justify="right")
     table.add_column("")
-    for table_name in comparison.TABLES:
+    for table_name in TABLES:
         name = f"{DATE} {table_name}"
         rows, digest = expected[name]
         same = "the same" if expected[name] == found[name] else "[red]different[/]"

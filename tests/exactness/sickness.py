@@ -8,24 +8,17 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from tests import days
 from tests.conftest import BIN, PROJECT, Pipeline, environment
-from tests.days import STEPS, TABLES, forget
+from tests.days import STEPS, TABLES, Tables, forget, tables
 from tests.exactness.processes import PATIENCE, until
 
 DATE = "2026-11-20"
-Rows = dict[str, list[Any]]
-_undisturbed: dict[tuple[str, ...], Rows] = {}
+_undisturbed: dict[tuple[str, ...], Tables] = {}
 
 
-def warehouse(pipeline: Pipeline) -> Rows:
-    """What the three tables hold."""
-    return dict(zip(TABLES, days.warehouse(pipeline), strict=True))
-
-
-def undisturbed(pipeline: Pipeline, date: str = DATE) -> Rows:
+def undisturbed(pipeline: Pipeline, date: str = DATE) -> Tables:
     """What a date's tables hold when nothing is wrong. The pipeline is as empty as before.
 
     A date's rows are decided by its seed, the users and the pages asked for: each such day is
@@ -35,15 +28,15 @@ def undisturbed(pipeline: Pipeline, date: str = DATE) -> Rows:
     key = (date, *(source.get(name, "") for name in ("users_per_day", "page_size")))
     if key not in _undisturbed:
         days.run(datetime.date.fromisoformat(date), *STEPS)
-        _undisturbed[key] = warehouse(pipeline)
+        _undisturbed[key] = tables(pipeline)
         forget(pipeline)
         shutil.rmtree(pipeline.config["lake"]["url"])
     return _undisturbed[key]
 
 
-def require_whole(pipeline: Pipeline, expected: Rows) -> None:
+def require_whole(pipeline: Pipeline, expected: Tables) -> None:
     """The tables hold what an undisturbed day leaves, and all stores what the ledger says."""
-    found = warehouse(pipeline)
+    found = tables(pipeline)
     for table in TABLES:
         assert found[table] == expected[table], table
     verified = pipeline.run("workflow", "verify").stdout

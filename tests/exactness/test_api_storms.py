@@ -4,13 +4,12 @@ Single faults stand in tests/test_bad_source.py; here is what many requests meet
 """
 
 from tests.conftest import Pipeline
-from tests.days import states
+from tests.days import NOTHING, states, tables
 from tests.exactness.sickness import (
     DATE,
     require_sentence,
     require_whole,
     undisturbed,
-    warehouse,
 )
 from tests.rehearsal import Rehearsal
 
@@ -56,7 +55,7 @@ def test_an_outage_beyond_the_deadline_fails_the_day_and_only_missing_pages_are_
         failed.stderr, "Error: ", f" of {asked} within ", "run the date again and it goes on"
     )
     assert states(pipeline) == [("ExtractUsers", "failed")]
-    assert warehouse(pipeline) == {table: [] for table in expected}
+    assert tables(pipeline) == NOTHING
     assert "due: ExtractUsers" in pipeline.run("workflow", "verify").stdout
 
     pipeline.set("source", deadline=900)

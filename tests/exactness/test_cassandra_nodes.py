@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import Pipeline
+from tests.days import tables
 from tests.exactness.cassandra_nodes import Nodes, three_nodes
 from tests.exactness.sickness import (
     day,
@@ -12,7 +13,6 @@ from tests.exactness.sickness import (
     require_whole,
     started,
     undisturbed,
-    warehouse,
 )
 from tests.rehearsal import Rehearsal
 
@@ -43,7 +43,7 @@ def test_a_node_that_is_killed_loses_nothing_and_days_go_on_without_it(
     source.has(held_after(6))
     with started(pipeline, *day()) as command:
         command.until(lambda: source.requests > 6, "the extraction is held")
-        assert warehouse(pipeline)["users"] == []
+        assert tables(pipeline)["users"] == []
         nodes.kill(nodes.nodes[1])
         source.has("")
         assert command.ends() == 0, command.output

@@ -7,14 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Pipeline
-from tests.days import states
+from tests.days import NOTHING, states, tables
 from tests.exactness.sickness import (
     DATE,
-    Rows,
     require_sentence,
     require_whole,
     undisturbed,
-    warehouse,
 )
 
 FULL = "No space left on device"
@@ -68,14 +66,13 @@ def test_a_full_lake_fails_the_step_and_the_day_is_made_whole_when_there_is_room
 ) -> None:
     pipeline.set("source", users_per_day=50_000 if full else 1_000)
     expected = undisturbed(pipeline)
-    nothing: Rows = {table: [] for table in expected}
     pipeline.set("lake", url=disk.folder)
 
     failed = pipeline.day(DATE, check=None)
     assert failed.returncode != 0
     require_sentence(failed.stderr, "Error: The Spark job failed on engine sail (", FULL)
     assert states(pipeline) == [("ExtractUsers", "succeeded"), ("TransformUsers", "failed")]
-    assert warehouse(pipeline) == nothing
+    assert tables(pipeline) == NOTHING
 
     disk.resize("64m")
     pipeline.run(
@@ -86,7 +83,7 @@ def test_a_full_lake_fails_the_step_and_the_day_is_made_whole_when_there_is_room
     assert failed.returncode != 0
     require_sentence(failed.stderr, "Error: The Spark job failed on engine sail (", FULL)
     assert states(pipeline)[2:] == [("TransformUsers", "succeeded"), ("ComputeStats", "failed")]
-    assert warehouse(pipeline) == nothing
+    assert tables(pipeline) == NOTHING
 
     disk.clear()
     pipeline.day(DATE)

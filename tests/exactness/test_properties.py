@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 
 from tests import days
 from tests.conftest import Pipeline
-from tests.days import STEPS, forget, warehouse
+from tests.days import STEPS, Tables, forget, tables
 from tests.exactness.processes import until
 from tests.rehearsal import Rehearsal
 from workflow.cli.main import main
@@ -125,7 +125,7 @@ class Dates(RuleBasedStateMachine):
     #: Given by the test.
     pipeline: Pipeline
     cassandra: Any
-    expected: dict[tuple[datetime.date, int], dict[str, list[Any]]]
+    expected: dict[tuple[datetime.date, int], Tables]
 
     def __init__(self) -> None:
         super().__init__()
@@ -271,10 +271,10 @@ class Dates(RuleBasedStateMachine):
     @invariant()
     def the_tables_hold_the_generation_that_was_loaded_last(self) -> None:
         for date, day in self.days.items():
-            rows = dict(zip(days.TABLES, warehouse(self.pipeline, date), strict=True))
+            rows = tables(self.pipeline, date)
             loaded = day.done.get("LoadUsers")
             for table in days.TABLES:
-                there = []
+                there: list[str] = []
                 if loaded and table not in day.lost:
                     there = self.expected[date, loaded.users][table]
                 assert rows[table] == there
@@ -301,7 +301,7 @@ def test_whatever_happens_the_next_run_makes_it_right(
         forget(pipeline)
         pipeline.set("source", users_per_day=users)
         days.run(date, *STEPS)
-        rows = dict(zip(days.TABLES, warehouse(pipeline, date), strict=True))
+        rows = tables(pipeline, date)
         assert all(rows.values())
         Dates.expected[date, users] = rows
     for _ in range(8 if full else 1):  # sequences of one search resemble each other

@@ -10,20 +10,20 @@ import re
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests import days
 from tests.conftest import Pipeline
-from tests.days import STEPS, attempts, forget, warehouse
+from tests.days import STEPS, Tables, attempts, everything, forget, tables
 from tests.exactness.processes import PATIENCE, until
 from tests.rehearsal import Rehearsal
-from workflow import sql
 from workflow.step import Step
+from workflow.stores import warehouse
 from workflow.tasks import ComputeStats, ExtractUsers, LoadUsers, TransformUsers
 
 FIRST = datetime.date(2026, 3, 1)
@@ -70,12 +70,12 @@ def jobs(pipeline: Pipeline, date: datetime.date) -> list[tuple[str, str]]:
 DONE_ONCE = [(step.__name__, "succeeded") for step in STEPS]
 
 
-def undisturbed(pipeline: Pipeline, *dates: datetime.date) -> list[list[Any]]:
+def undisturbed(pipeline: Pipeline, *dates: datetime.date) -> Tables:
     """What the tables hold when one process runs the dates alone. Forgets what was before."""
     forget(pipeline)
     for date in dates:
         days.run(date, *STEPS)
-    return warehouse(pipeline)
+    return tables(pipeline)
 
 
 def test_many_processes_on_one_date_do_the_work_once(pipeline: Pipeline, full: bool) -> None:
@@ -92,7 +92,7 @@ def test_many_processes_on_one_date_do_the_work_once(pipeline: Pipeline, full: b
         assert [ended(process) for process in processes] == [0] * 8
         assert jobs(pipeline, date) == DONE_ONCE
     assert overlapping_attempts(pipeline) == []
-    assert warehouse(pipeline) == undisturbed(pipeline, *dates)
+    assert tables(pipeline) == undisturbed(pipeline, *dates)
 
 
 def test_a_range_on_four_workers_is_a_range_on_one(pipeline: Pipeline, full: bool) -> None:
@@ -109,7 +109,7 @@ def test_a_range_on_four_workers_is_a_range_on_one(pipeline: Pipeline, full: boo
     assert overlapping_attempts(pipeline) == []
     assert len({run.process for run in attempts(pipeline)}) == 4 * len(dates)
     pipeline.run("workflow", "verify")
-    assert warehouse(pipeline) == undisturbed(pipeline, *dates)
+    assert tables(pipeline) == undisturbed(pipeline, *dates)
 
 
 # ---- readers -----------------------------------------------------------------------------
@@ -177,8 +177,7 @@ def read_generation(cursor: Any) -> object:
         (FIRST,),
     )
     load = cursor.fetchone()
-    cursor.execute(sql.load("warehouse.sql").fingerprint, {"date": FIRST})
-    held = cursor.fetchone()._asdict()
+    held = warehouse._fingerprint(cursor, FIRST, warehouse.TABLES)
     assert (users, rejects, users + rejects) == (load.rows_out, load.rows_rejected, load.rows_in)
     assert total == users
     assert held == load.details["fingerprint"]
@@ -277,7 +276,7 @@ def test_two_loads_of_one_month_neither_lock_each_other_nor_a_reader(
         "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     )
     assert row.deadlocks == 0
-    loaded = warehouse(pipeline)
+    loaded = tables(pipeline)
     pipeline.run("workflow", "verify")
     assert loaded == undisturbed(pipeline, *dates)
 
@@ -290,8 +289,7 @@ def stopped(process: "subprocess.Popen[bytes]") -> Iterator[None]:
     """The process does nothing inside the block; if that fails, it is killed."""
     process.send_signal(signal.SIGSTOP)
     try:
-        while Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "T":
-            time.sleep(0.001)
+        until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, "it stops")
         yield
     except BaseException:
         process.kill()
@@ -320,9 +318,9 @@ class Slow:
 
     def ends_in_vain(self) -> None:
         """It fails with one sentence, and has changed neither ledger nor tables."""
-        before = attempts(self.pipeline), warehouse(self.pipeline)
+        before = everything(self.pipeline)
         assert ended(self.process) == 30
-        assert (attempts(self.pipeline), warehouse(self.pipeline)) == before
+        assert everything(self.pipeline) == before
         text = self.log.read_text()
         assert "Traceback" not in text
         assert re.search(r"connection that holds the lease was lost .* nothing was published", text)
@@ -354,7 +352,7 @@ def test_a_slow_extraction_never_overtakes_a_newer_one(
     slow.ends_in_vain()
     assert source.requests > 0
     assert jobs(pipeline, FIRST) == [("ExtractUsers", "interrupted"), *DONE_ONCE]
-    assert expected in (None, warehouse(pipeline))
+    assert expected in (None, tables(pipeline))
     pipeline.run("workflow", "verify")
 
 
@@ -379,15 +377,17 @@ def test_a_slow_transformation_never_overtakes_a_newer_one(
     pipeline.set("source", users_per_day=50)
     expected = undisturbed(pipeline, FIRST)
     forget(pipeline)
-    slow = None
-    while slow is None:
+    for _ in range(20):
         forget(pipeline)
         slow = overtaken_in_transform(pipeline, tmp_path / "slow.log")
+        if slow:
+            break
+    assert slow, "it was always faster than the signal"
     slow.ends_in_vain()
     assert jobs(pipeline, FIRST) == [
         ("ExtractUsers", "succeeded"), ("TransformUsers", "interrupted"), *DONE_ONCE[1:],
     ]  # fmt: skip
-    assert warehouse(pipeline) == expected
+    assert tables(pipeline) == expected
     pipeline.run("workflow", "verify")
 
 
@@ -410,5 +410,5 @@ def test_a_slow_load_never_overtakes_a_newer_one(pipeline: Pipeline, tmp_path: P
         *before, ("LoadUsers", "invalidated"), ("LoadUsers", "interrupted"),
         ("LoadUsers", "succeeded"),
     ]  # fmt: skip
-    assert warehouse(pipeline) == expected
+    assert tables(pipeline) == expected
     pipeline.run("workflow", "verify")

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.conftest import BIN, Pipeline, Stack, running_stack
-from tests.days import STEPS, forget, states
+from tests.days import NOTHING, STEPS, forget, states, tables
 from tests.exactness.processes import until
 from tests.exactness.sickness import (
     DATE,
@@ -27,7 +27,6 @@ from tests.exactness.sickness import (
     require_whole,
     started,
     undisturbed,
-    warehouse,
 )
 from tests.rehearsal import Rehearsal
 from workflow.stack import place
@@ -156,7 +155,7 @@ def test_postgresql_restarted_in_the_middle_of_a_load(
             assert command.ends() != 0, sickness
         require_sentence(command.output, "Error: The connection that holds the lease was lost (")
         until(services.running, f"PostgreSQL runs again ({sickness})")
-        assert warehouse(pipeline) == {table: [] for table in expected}
+        assert tables(pipeline) == NOTHING
     pipeline.day(DATE)
     require_whole(pipeline, expected)
     once = [("ExtractUsers", "succeeded"), ("TransformUsers", "succeeded")]
@@ -182,7 +181,7 @@ def test_an_extraction_goes_on_when_cassandra_comes_back(
                 command.until(lambda: source.requests > 0, "pages come again")
                 time.sleep(seconds)  # how long it is away is what is tried
                 assert command.process.poll() is None, command.output
-                assert warehouse(pipeline)["users"] == []
+                assert tables(pipeline)["users"] == []
         assert command.ends() == 0, command.output
     assert states(pipeline) == [(step.__name__, "succeeded") for step in STEPS]
     require_whole(pipeline, expected)
@@ -223,7 +222,7 @@ def test_luigid_killed_in_the_middle_of_a_day(
         if not complete:
             require_sentence(command.output)
             assert FORGOTTEN in command.output or AWAY in command.output, command.output
-            assert warehouse(pipeline) == {table: [] for table in expected}
+            assert tables(pipeline) == NOTHING
         source.has("")
         pipeline.run(*day(""))
         require_whole(pipeline, expected)

@@ -11,7 +11,7 @@ from tests.golden import record
 
 # the fixtures that are needed here, by their names
 from tests.spark_apps.conftest import raw_frame, spark  # noqa: F401
-from tests.test_randomuser import api  # noqa: F401
+from tests.test_client import api  # noqa: F401
 
 Hold = Callable[[str, str, Sequence[Any]], str]
 

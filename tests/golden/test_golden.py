@@ -15,7 +15,7 @@ from tests.golden.conftest import Hold, clean_users, rows_of
 from tests.golden.documents import ANSWERS, DATE, documents
 from tests.golden.record import Golden
 from tests.spark_apps.test_same_rows import store
-from tests.test_randomuser import Answer, Api
+from tests.test_client import Answer, Api
 from workflow.ledger.runs import current_runs
 from workflow.spark import engine
 from workflow.tasks import ComputeStats, ExtractUsers, LoadUsers, TransformUsers, published
@@ -49,7 +49,7 @@ def test_load_users(pipeline: Pipeline, cassandra: Any, hold: Hold) -> None:
     )
     transformed = hold("TransformUsers", record.digest(DOCUMENTS), users)
     given = record.digest([transformed, record.digest(statistics)])
-    hold("LoadUsers", given, [row._asdict() for table in days.warehouse(pipeline) for row in table])
+    hold("LoadUsers", given, [row for rows in days.tables(pipeline).values() for row in rows])
 
 
 def test_extract_users(pipeline: Pipeline, cassandra: Any, api: Api, hold: Hold) -> None:

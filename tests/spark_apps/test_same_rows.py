@@ -18,13 +18,12 @@ from cassandra.cluster import Session
 from pyspark.sql import SparkSession
 
 from tests.conftest import Pipeline
-from tests.days import VERSIONS, publish
+from tests.days import VERSIONS, publish, tables
 from tests.engines import (
     client_mode_works,
     engines_of,
     make_due,
     run_days,
-    tables,
 )
 from tests.spark_apps.conftest import CONNECT, DOCUMENTS
 from tests.spark_apps.test_transform_users import CLEAN_CASES, REJECTED_CASES

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.exactness.processes import until
 from tests.standin.conftest import Standin, Start
 from workflow.standin.faults import CONDITIONS, RESPONSE_FAULTS, USER_FAULTS
 
@@ -256,9 +257,9 @@ def test_pages_and_requests(rehearsing: Rehearsing) -> None:
 
 
 def test_seconds_since_the_first_request(rehearsing: Rehearsing) -> None:
-    plan = "status=503,seconds=0.4-"
-    assert rehearsing.statuses(plan, 2) == [200, 200]
-    time.sleep(0.45)
+    plan = "status=503,seconds=1-"
+    assert rehearsing.statuses(plan, 1) == [200]
+    until(lambda: rehearsing.statuses(plan, 1) == [503], "a second has passed")
     assert rehearsing.statuses(plan, 2) == [503, 503]
 
 
