@@ -14,8 +14,8 @@ SEED ?=
 SIZES ?= 1000,20000,100000
 JSON ?= benchmarks/results.json
 WORKERS ?= 2
-# tests that share services stay in one process, see tests/conftest.py; those of many seconds come first
-PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# each process has services of its own; a file's tests stay together, in the order of tests/conftest.py
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help venv install run test test-fast test-captured test-crash prove chaos lint errors bench stack down reset secrets lock lock-jars clean

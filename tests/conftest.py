@@ -93,21 +93,14 @@ def services() -> None:
     """
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need servers, by the fixtures that they need; the others come last.
+    """Mark the tests that need servers, by the fixtures that they need.
 
-    With several processes, a file's tests stay together in one, and so do all that need the
-    Spark Connect server: it is started once.
+    The others come last: they are short, and fill what two processes leave of each other.
     """
     for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        if "services" in fixtures:
+        if "services" in getattr(item, "fixturenames", ()):
             item.add_marker("services")
-        if "spark_connect" in fixtures:
-            item.add_marker(pytest.mark.xdist_group("spark-connect"))
-        elif not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem.removeprefix("test_")))
     items.sort(key=lambda item: not item.get_closest_marker("services"))
 
 

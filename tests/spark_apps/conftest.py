@@ -76,9 +76,7 @@ def user() -> Callable[..., dict[str, Any]]:
 
 
 #: The fixture `spark` asks for its server by name, where no hook sees it.
-CONNECT = pytest.param(
-    "connect", marks=[pytest.mark.services, pytest.mark.xdist_group("spark-connect")]
-)
+CONNECT = pytest.param("connect", marks=pytest.mark.services)
 
 
 @pytest.fixture(scope="package", params=["sail", CONNECT])
