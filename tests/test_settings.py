@@ -23,7 +23,7 @@ from workflow.errors import SettingsError
         ("source", "url", "randomuser.me", "not the address of an API with its version"),
         ("source", "url", "http://me:pw@host/api/1.4/", "contains a user or password"),
         ("cassandra", "replication", "3", "is not a CQL map"),
-        ("source", "users_per_window", "few", "must be auto or a whole number"),
+        ("source", "users_per_window", "few", "set it to auto or a whole number"),
         ("source", "deadline", "0", "out of range"),
         ("spark", "engine", "flink", "choose sail, spark or connect"),
         ("spark", "engine", "connect", "needs .*sc://host:port"),
