@@ -1,4 +1,4 @@
-"""Packaging. requirements.txt pins exact versions; the ranges here are the minimum."""
+"""Packaging. requirements.txt pins every version; here are only the constraints that must hold."""
 
 from setuptools import setup
 

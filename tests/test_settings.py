@@ -26,7 +26,7 @@ from workflow.errors import SettingsError
         ("source", "users_per_window", "few", "set it to auto or a whole number"),
         ("source", "deadline", "0", "out of range"),
         ("spark", "engine", "flink", "choose sail, spark or connect"),
-        ("spark", "engine", "connect", "needs .*sc://host:port"),
+        ("spark", "engine", "connect", "set remote to .*sc://host:15002"),
         ("rules", "rejected_percent_max", "101", "from 0 to 100"),
     ],
 )
