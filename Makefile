@@ -1,11 +1,11 @@
-# `make` alone lists what there is.
+# `make` alone lists the targets.
 
 VENV := .venv
 BIN  := $(VENV)/bin
-# the first of these that is 3.11 to 3.13 and can make virtual environments
+# make uses the first of these that is 3.11 to 3.13 and can create virtual environments
 PYTHONS ?= python3.13 python3.12 python3.11 python3 python /usr/bin/python3
 FITS := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-# a Python of the project's own, for a machine that has none of these
+# where the project installs its own Python on a machine that has none of these
 OWN := .python
 SOURCE ?= auto
 SECRETS ?= secrets
@@ -23,8 +23,8 @@ PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# Luigi refuses Python 3.14. On a machine that has nothing older, any Python can install the uv of
-# requirements.txt, and that fetches a Python which fits.
+# Luigi does not support Python 3.14. On a machine that has nothing older, any Python can install the
+# uv of requirements.txt, and uv downloads a Python that fits.
 define CREATE_VENV
 @! $(BIN)/python -c "import pip; $(FITS)" 2>/dev/null || exit 0; \
 find_python() { \
@@ -82,19 +82,19 @@ test: install  ## the whole suite, in two processes with services of their own
 test-fast: install  ## all tests that need no server
 	@$(PYTEST) -m "not services"
 
-test-captured: install  ## captured answers of the API through all engines
+test-captured: install  ## run captured API responses through all engines
 	@$(BIN)/python -m pytest -rP tests_captured
 
-test-crash: install  ## crashes, races and sick services in their full forms, about half an hour
+test-crash: install  ## all tests of crashes, races and failing services, about half an hour
 	@$(BIN)/python -m pytest --full tests/exactness
 
-prove: install  ## kill a day ten times, to be watched, and compare: about a minute
+prove: install  ## watch one day's run being killed ten times, and compare: about a minute
 	@$(BIN)/python -m tests.exactness.prove
 
 chaos: install  ## kill the pipeline at random and compare; MINUTES=5 SEED=number
 	@$(BIN)/python -m tests.exactness.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-lint: install  ## formatting, lint, types, import direction
+lint: install  ## check formatting, lint, types and import direction
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -104,7 +104,7 @@ errors: install  ## write docs/errors.md from the sentences that the tests see
 	@$(PYTEST) --write-errors tests/test_bad_input.py tests/test_bad_source.py \
 		tests/test_cassandra_password.py
 
-bench: install  ## a new date against its budget, and what each step costs; SIZES=1000,20000 JSON=file
+bench: install  ## time a new date against its budget, and each step; SIZES=1000,20000 JSON=file
 	@$(BIN)/python benchmarks/day.py
 	@$(BIN)/python benchmarks/steps.py --sizes $(SIZES) --json $(JSON)
 
@@ -118,7 +118,7 @@ reset: install  ## stop the local stack and delete its data
 	@$(BIN)/workflow stack reset
 
 # Written once, never changed: the database in the volume keeps its password. libpq ignores a
-# password file that others may read.
+# password file that other users can read.
 secrets:  ## write the secret files of docker-compose.yml, with a new password, into SECRETS=secrets
 	@[ ! -e $(SECRETS)/pgpass ] || { echo "$(SECRETS)/pgpass exists already and is kept."; exit 0; }; \
 	umask 077 && mkdir -p $(SECRETS) && \
@@ -126,12 +126,12 @@ secrets:  ## write the secret files of docker-compose.yml, with a new password, 
 	printf '%s' "$$password" > $(SECRETS)/postgres_password && \
 	printf 'postgres:5432:warehouse:pipeline:%s\n' "$$password" > $(SECRETS)/pgpass
 
-lock: install  ## resolve requirements.txt anew from setup.py
+lock: install  ## resolve requirements.txt again from setup.py
 	@$(BIN)/uv pip compile setup.py --extra stack --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-header --upgrade --quiet --output-file requirements.txt
 
-lock-jars: install  ## resolve config/cassandra-jars.lock anew
+lock-jars: install  ## resolve config/cassandra-jars.lock again
 	@$(BIN)/workflow stack lock-jars
 
-clean: down  ## stop the stack, remove the virtual environment and caches
+clean: down  ## stop the stack, remove the virtual environment, .python/ and caches
 	@rm -rf $(VENV) $(OWN) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -1,4 +1,4 @@
-"""Packaging. What is pinned stands in requirements.txt; here only what must hold."""
+"""Packaging. requirements.txt pins every version; here are only the constraints that must hold."""
 
 from setuptools import setup
 
@@ -8,7 +8,7 @@ setup(
     description="Daily batch of RandomUser.me users: Luigi, Cassandra, Spark, PostgreSQL",
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
-    # db-init/ and config/ travel in the wheel, see workflow/resources.py
+    # the wheel contains db-init/ and config/, see workflow/resources.py
     packages=[
         "workflow",
         "workflow.cli",

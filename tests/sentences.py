@@ -16,11 +16,11 @@ import pytest
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs/errors.md"
 COLLECTED = pytest.StashKey[set["Line"]]()
 
-HEAD = """# What can be wrong, and what you see
+HEAD = """# What can go wrong, and what you see
 
-Every bad input ends with one sentence, an exit status that is not 0, and nothing lost or half
-published. This page is written by the tests' own run (`make errors`); what differs from run to run
-stands in capitals.
+Every bad input ends with one error message and an exit status that is not 0; nothing is lost, and
+nothing is published in part. The tests write this page (`make errors`); what differs from run to
+run is in capitals.
 
 """
 

@@ -21,16 +21,16 @@ SETTINGS: dict[str, tuple[str, str, str]] = {
     "an unknown section": ("sourec", "url", "x"),
     "an unknown key in a section": ("source", "users_a_day", "5"),
     "no users per day": ("source", "users_per_day", "0"),
-    "fewer than no users per day": ("source", "users_per_day", "-1"),
+    "a negative number of users per day": ("source", "users_per_day", "-1"),
     "far too many users per day": ("source", "users_per_day", "1000000000"),
-    "users per day that are no number": ("source", "users_per_day", "many"),
-    "pages larger than the API gives": ("source", "page_size", "5001"),
-    "a URL that is none": ("source", "url", "randomuser.me"),
-    "a URL without the API's version": ("source", "url", "https://randomuser.me/api/"),
-    "an environment variable that is not set": ("source", "url", "${NOT_SET}"),
-    "the same in one of Luigi's own sections": ("core", "scheduler_host", "${NOT_SET}"),
-    "no password file for PostgreSQL": ("postgres", "passfile", "nowhere/pgpass"),
-    "engine connect without an address": ("spark", "engine", "connect"),
+    "users per day that are not a number": ("source", "users_per_day", "many"),
+    "pages larger than the API allows": ("source", "page_size", "5001"),
+    "an invalid URL": ("source", "url", "randomuser.me"),
+    "a URL without the API version": ("source", "url", "https://randomuser.me/api/"),
+    "an unset environment variable": ("source", "url", "${NOT_SET}"),
+    "an unset environment variable in a section of Luigi": ("core", "scheduler_host", "${NOT_SET}"),
+    "the password file for PostgreSQL is missing": ("postgres", "passfile", "nowhere/pgpass"),
+    "the engine connect without an address": ("spark", "engine", "connect"),
 }
 
 
@@ -50,25 +50,25 @@ def test_settings(pipeline: Pipeline, sentence: Keep, wrong: str) -> None:
 
 def test_a_settings_file_that_is_not_there(pipeline: Pipeline, sentence: Keep) -> None:
     done = pipeline.run("workflow", "status", check=1, env={"LUIGI_CONFIG_PATH": "nowhere.cfg"})
-    sentence("Settings", "LUIGI_CONFIG_PATH that names no file", done.stderr)
+    sentence("Settings", "LUIGI_CONFIG_PATH names a missing file", done.stderr)
 
 
 COMMANDS: dict[str, list[str]] = {
-    "a date that the calendar has not": [
+    "a date that does not exist": [
         "luigi", "--module", "workflow", "RunDaily", "--local-scheduler", "--date", "2026-02-30",
     ],
     "a date in the future": [
         "luigi", "--module", "workflow", "RunDaily", "--local-scheduler", "--date", "2999-01-01",
     ],
-    "a task that there is not": ["luigi", "--module", "workflow", "RunDialy"],
-    "a luigid that does not answer": [
+    "an unknown task": ["luigi", "--module", "workflow", "RunDialy"],
+    "luigid does not respond": [
         "luigi", "--module", "workflow", "RunDaily", "--scheduler-port", "9",
     ],
     "a reversed range": ["workflow", "run", "2026-11-20", "2026-11-19"],
-    "three dates": ["workflow", "run", "2026-11-18", "2026-11-19", "2026-11-20"],
-    "a step that there is not": ["workflow", "rerun", "2026-11-20", "--from", "Extract"],
-    "a rerun of no date": ["workflow", "rerun", "--from", "LoadUsers"],
-    "a date that is none": ["workflow", "verify", "yesterday"],
+    "more than two dates": ["workflow", "run", "2026-11-18", "2026-11-19", "2026-11-20"],
+    "an unknown step": ["workflow", "rerun", "2026-11-20", "--from", "Extract"],
+    "a rerun without a date": ["workflow", "rerun", "--from", "LoadUsers"],
+    "a word that is not a date": ["workflow", "verify", "yesterday"],
 }  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def test_command_line(pipeline: Pipeline, sentence: Keep, wrong: str) -> None:
 def test_postgresql_is_down(pipeline: Pipeline, sentence: Keep) -> None:
     done = pipeline.day(DATE, "--postgres-port", "9", check=None)
     assert done.returncode != 0
-    sentence("Stores", "PostgreSQL does not answer", done.stderr)
+    sentence("Stores", "PostgreSQL does not respond", done.stderr)
 
 
 def test_postgresql_refuses_the_password(
@@ -95,13 +95,13 @@ def test_postgresql_refuses_the_password(
     passfile.chmod(0o600)
     done = pipeline.day(DATE, "--postgres-passfile", str(passfile), check=None)
     assert done.returncode != 0
-    sentence("Stores", "PostgreSQL refuses the password", done.stderr)
+    sentence("Stores", "PostgreSQL rejects the password", done.stderr)
 
 
 def test_cassandra_is_down(pipeline: Pipeline, sentence: Keep) -> None:
     done = pipeline.day(DATE, "--cassandra-port", "9", check=None)
     assert done.returncode != 0
-    sentence("Stores", "Cassandra does not answer", done.stderr)
+    sentence("Stores", "Cassandra does not respond", done.stderr)
     assert tables(pipeline) == NOTHING
 
 
@@ -118,9 +118,9 @@ def test_a_schema_is_old_or_newer(pipeline: Pipeline, sentence: Keep) -> None:
     pipeline.rows("INSERT INTO schema_migrations (name, sha256) VALUES ('999_next.sql', 'x')")
     done = pipeline.day(DATE, check=None)
     assert done.returncode != 0
-    sentence("Stores", "PostgreSQL's schema is newer than the code", done.stderr)
+    sentence("Stores", "the PostgreSQL schema is newer than the code", done.stderr)
     pipeline.rows("DELETE FROM schema_migrations WHERE name ~ '999|003'")
-    sentence("Stores", "PostgreSQL's schema is old", pipeline.day(DATE, check=None).stderr)
+    sentence("Stores", "the PostgreSQL schema is too old", pipeline.day(DATE, check=None).stderr)
     assert everything(pipeline) == (NOTHING, [])
 
 
@@ -148,7 +148,7 @@ def test_a_raw_row_that_is_not_json_is_a_reject(
     pipeline.set("rules", rejected_percent_max=1)
     done = pipeline.day(DATE, check=None)
     assert done.returncode != 0
-    sentence("Stores", "too many raw rows break a rule", done.stderr)
+    sentence("Stores", "too many raw rows violate a rule", done.stderr)
     assert tables(pipeline) == NOTHING
     pipeline.set("rules", rejected_percent_max=5)
     pipeline.day(DATE)

@@ -72,8 +72,8 @@ SICK = {
     "null": Case(
         plan="body=null", wrong="null", said=r"got a response that is not a page of users \(.*\)"
     ),
-    "delay": Case(plan="delay=5", wrong="an answer that comes too late", said="timed out"),
-    "hang": Case(plan="hang", wrong="no answer", said="timed out"),
+    "delay": Case(plan="delay=5", wrong="a response that comes too late", said="timed out"),
+    "hang": Case(plan="hang", wrong="no response", said="timed out"),
     "close": Case(plan="close", wrong="a closed connection", said=r"got no response \(.*\)"),
     "drip": Case(
         plan="drip=5", wrong="a slow drip", said=r"got a body that took longer than 0\.5 s"
@@ -83,7 +83,7 @@ SICK = {
     "one-user": Case(plan="one-user", wrong="one user", said=other("users", "1", "10")),
     "fewer": Case(
         plan="fewer",
-        wrong="fewer users than it says",
+        wrong="fewer users than announced",
         said=other("users in the list", "9", "10"),
     ),
     "seed": Case(
@@ -130,7 +130,7 @@ def test_a_sick_source_once_and_for_ever(
         r"date again to fetch the others\.",
         text,
     )
-    sentence(AREA, f"{case.wrong}, for ever", text)
+    sentence(AREA, f"{case.wrong}, every time", text)
     assert tables(pipeline) == complete
     *old, attempt = attempts(pipeline)
     assert old == before
@@ -218,25 +218,25 @@ class Spoilt:
 SPOILT = {
     "missing": Spoilt(
         plan="missing=email",
-        wrong="a field is missing",
+        wrong="a missing field",
         reason="email_invalid",
         offending={"email": None},
     ),
     "missing-key": Spoilt(
         plan="missing=login.uuid",
-        wrong="the user's id is missing",
+        wrong="a missing user id",
         reason="user_id_invalid",
         offending={"login.uuid": None},
     ),
     "missing-object": Spoilt(
         plan="missing=dob",
-        wrong="an object is missing",
+        wrong="a missing object",
         reason="birth_date_invalid",
         offending={"dob.date": None},
     ),
     "null": Spoilt(
         plan="set=gender:null",
-        wrong="a field is null",
+        wrong="a null field",
         reason="gender_unknown",
         offending={"gender": None},
     ),
@@ -248,7 +248,7 @@ SPOILT = {
     ),
     "no-date": Spoilt(
         plan='set=dob.date:"1963-02-30T00:00:00.000Z"',
-        wrong="a date that the calendar has not",
+        wrong="a date that does not exist",
         reason="birth_date_invalid",
         offending={"dob.date": "1963-02-30T00:00:00.000Z"},
     ),
@@ -279,7 +279,7 @@ SPOILT = {
     ),
     "same-user": Spoilt(
         plan='set=login.uuid:"00000000-0000-4000-8000-000000000000"',
-        wrong="the same user again and again",
+        wrong="the same user repeated",
         reason="duplicate_user_id",
         offending={"login.uuid": "00000000-0000-4000-8000-000000000000"},
         rejects=(1, 49),

@@ -77,7 +77,7 @@ def test_the_right_password_gives_a_day_and_a_wrong_one_a_sentence(
     options = ("--cassandra-password-file", str(wrong))
     done = locked.day("2026-11-21", *options, check=None)
     assert done.returncode != 0
-    sentence("Stores", "Cassandra refuses the password", done.stderr)
+    sentence("Stores", "Cassandra rejects the password", done.stderr)
     assert "not this one" not in done.stderr
 
     done = locked.run(
@@ -87,4 +87,4 @@ def test_the_right_password_gives_a_day_and_a_wrong_one_a_sentence(
     assert "Traceback" not in done.stderr
     done = locked.day(DATE, "--cassandra-password-file", str(tmp_path / "nowhere"), check=None)
     assert done.returncode != 0
-    sentence("Settings", "a password file for Cassandra that is not there", done.stderr)
+    sentence("Settings", "the password file for Cassandra is missing", done.stderr)

@@ -39,7 +39,7 @@ TOMORROW = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=
         (["run", "2026-02-30"], "'2026-02-30' is not a date of the calendar"),
         (["run", str(TOMORROW)], "is in the future"),
         (["run", "2026-11-20", "2026-11-19"], "is reversed; write the earlier date first"),
-        (["run", "2026-11-18", "2026-11-19", "2026-11-20"], "at most START and STOP"),
+        (["run", "2026-11-18", "2026-11-19", "2026-11-20"], "at most two dates, START and STOP"),
         (["verify", "2026-11-20", "2026-11-19"], "is reversed; write the earlier date first"),
         (["run", "--date", "2026-11-20"], "Write the dates first and without --date"),
         (["verify", "x"], "'x' is not a date"),

@@ -23,10 +23,10 @@ from workflow.errors import SettingsError
         ("source", "url", "randomuser.me", "not the address of an API with its version"),
         ("source", "url", "http://me:pw@host/api/1.4/", "contains a user or password"),
         ("cassandra", "replication", "3", "is not a CQL map"),
-        ("source", "users_per_window", "few", "must be auto or a whole number"),
+        ("source", "users_per_window", "few", "set it to auto or a whole number"),
         ("source", "deadline", "0", "out of range"),
         ("spark", "engine", "flink", "choose sail, spark or connect"),
-        ("spark", "engine", "connect", "needs .*sc://host:port"),
+        ("spark", "engine", "connect", "set remote to .*sc://host:15002"),
         ("rules", "rejected_percent_max", "101", "from 0 to 100"),
     ],
 )

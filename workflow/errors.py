@@ -77,7 +77,9 @@ def sentence_of(error: BaseException | None) -> str | None:
         return str(error)
     if isinstance(error, TaskClassException):
         problem, *names = str(error).split("\n")
-        return f"{problem} {' or '.join(names)}?" if names else problem
+        if not names:
+            return problem
+        return f"{problem.removesuffix('Did you mean:')}Choose {' or '.join(names)}."
     if isinstance(error, RPCError):
         reason = innermost(error.sub_exception or error)
         return (
@@ -86,7 +88,8 @@ def sentence_of(error: BaseException | None) -> str | None:
         )
     while error is not None:
         if isinstance(error, configparser.Error):
-            return f"luigi.cfg or the file that LUIGI_CONFIG_PATH names: {error}."
+            text = " ".join(str(error).split()).rstrip(".")
+            return f"luigi.cfg or the LUIGI_CONFIG_PATH file cannot be read ({text}); correct it."
         error = error.__cause__ or error.__context__
     return None
 

@@ -172,7 +172,7 @@ def read_secret(path: str, setting: str) -> str:
     except OSError as exc:
         raise SettingsError(
             f"{setting} names {path!r}, which cannot be read ({exc.strerror}); "
-            "`workflow stack up` writes the local stack's secrets."
+            "correct the path or make the file readable."
         ) from exc
 
 
@@ -184,7 +184,7 @@ def _require(condition: bool, sentence: str) -> None:
 def _in_range(section: str, key: str, value: float, low: float, high: float) -> None:
     _require(
         low <= value <= high,
-        f"[{section}] {key} = {value} is out of range; it must be from {low:,} to {high:,}.",
+        f"[{section}] {key} = {value} is out of range; set it to a value from {low:,} to {high:,}.",
     )
 
 
@@ -195,8 +195,8 @@ def _require_readable(section: type[luigi.Config]) -> None:
         except Exception as exc:  # Luigi raises whatever the parameter's parser raised
             reason = str(exc.__cause__ or exc).rstrip(".")
             raise SettingsError(
-                f"[{section.__name__}] {key} in luigi.cfg or --{section.__name__}-"
-                f"{key.replace('_', '-')} cannot be read: {reason}."
+                f"[{section.__name__}] {key} (in luigi.cfg or --{section.__name__}-"
+                f"{key.replace('_', '-')}) cannot be read ({reason}); correct it."
             ) from exc
 
 
@@ -236,15 +236,15 @@ def check() -> None:
         if name not in ours:
             _require(
                 name in LUIGI_SECTIONS,
-                f"luigi.cfg has an unknown section [{name}]; the pipeline's are "
-                f"{', '.join(sorted(ours))}.",
+                f"luigi.cfg or the LUIGI_CONFIG_PATH file has an unknown section [{name}]; correct "
+                f"or remove it (the pipeline's sections are {', '.join(sorted(ours))}).",
             )
             continue
         for key in config[name]:
             _require(
                 key in ours[name],
-                f"luigi.cfg has an unknown key {key!r} in [{name}]; "
-                f"known are {', '.join(sorted(ours[name]))}.",
+                f"luigi.cfg or the LUIGI_CONFIG_PATH file has an unknown key {key!r} in [{name}]; "
+                f"correct or remove it (the known keys are {', '.join(sorted(ours[name]))}).",
             )
     for cls in SECTIONS:
         _require_readable(cls)
@@ -260,7 +260,8 @@ def check() -> None:
     _in_range("source", "deadline", src.deadline, 1, 86_400)
     _require(
         src.users_per_window == "auto" or src.users_per_window.isdigit(),
-        f"[source] users_per_window = {src.users_per_window!r} must be auto or a whole number.",
+        f"[source] users_per_window = {src.users_per_window!r} is invalid; set it to auto or a "
+        "whole number.",
     )
     _require(
         _is_replication(cassandra().replication),
@@ -273,7 +274,8 @@ def check() -> None:
     )
     _require(
         spark().engine != "connect" or spark().remote.startswith("sc://"),
-        f"[spark] engine = connect needs [spark] remote = sc://host:port, not {spark().remote!r}.",
+        f"[spark] engine = connect cannot use [spark] remote = {spark().remote!r}; set remote to "
+        "the address of a server, like sc://host:15002.",
     )
     _in_range("rules", "rejected_percent_max", rules().rejected_percent_max, 0, 100)
     _in_range("lease", "wait", lease().wait, 0, 86_400)

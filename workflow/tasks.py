@@ -197,7 +197,7 @@ class LoadUsers(Step):
             if loaded[table] != expected:
                 raise StoreError(
                     f"{table} of {self.date} would hold {loaded[table]:,} rows instead of "
-                    f"{expected:,}; nothing was published. A Parquet run is damaged: "
+                    f"{expected:,}; nothing was published. A Parquet run is damaged; run "
                     f"`workflow rerun {self.date} --from TransformUsers`."
                 )
 

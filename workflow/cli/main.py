@@ -51,7 +51,10 @@ class PartitionDate(click.ParamType[datetime.date]):
             sentence = f"{value!r} is not a date of the calendar; write it as YYYY-MM-DD."
             self.fail(sentence, param, ctx)
         if date > settings.utc_today():
-            sentence = f"{date} is in the future; today is {settings.utc_today()} in UTC."
+            sentence = (
+                f"{date} is in the future: today is {settings.utc_today()} in UTC. "
+                "Choose today's date or an earlier one."
+            )
             self.fail(sentence, param, ctx)
         return date
 
@@ -119,7 +122,7 @@ def rerun(
     """Run a step of a date again, and the steps that follow it. The ledger keeps old runs."""
     if not arguments or arguments[0].startswith("-"):
         raise click.UsageError(
-            "Which date? Write it first: workflow rerun 2026-11-20 --from STEP.", ctx
+            "The date is missing; write it first: workflow rerun 2026-11-20 --from STEP.", ctx
         )
     dates, options = _dates_and_options(ctx, arguments)
     with settings_from(options):
@@ -156,7 +159,7 @@ def _dates_and_options(
     words = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
     if len(words) > 2:
         raise click.UsageError(
-            f"{words[2]!r} is an unexpected argument: at most START and STOP are dates.", ctx
+            f"{words[2]!r} is an unexpected argument; write at most two dates, START and STOP.", ctx
         )
     if any(option.split("=")[0] == "--date" for option in arguments):
         raise click.UsageError("Write the dates first and without --date.", ctx)

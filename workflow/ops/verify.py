@@ -65,7 +65,8 @@ def _verdict(session: Session, date: datetime.date, versions: Versions) -> Verdi
     if not due and not problems and raw != tables["users"] + tables["rejected_users"]:
         problems.append(
             f"{raw:,} raw documents are not {tables['users']:,} users and "
-            f"{tables['rejected_users']:,} rejects; `workflow rerun {date} --from TransformUsers`."
+            f"{tables['rejected_users']:,} rejects; run `workflow rerun {date} --from "
+            "TransformUsers`."
         )
     return Verdict(
         date=date,
@@ -80,7 +81,7 @@ def _verdict(session: Session, date: datetime.date, versions: Versions) -> Verdi
 
 def _with_remedy(problem: str, run: Run) -> str:
     """The sentence for a store that does not hold what a run published."""
-    return f"{problem}; `workflow rerun {run.partition_date} --from {run.job}`."
+    return f"{problem}; run `workflow rerun {run.partition_date} --from {run.job}`."
 
 
 def _raw_problems(session: Session, run: Run) -> tuple[int, list[str]]:
@@ -157,7 +158,7 @@ def _warehouse_problems(
         tables = warehouse.fingerprint(date)
         return tables, [
             f"PostgreSQL holds {tables[table]:,} rows in {table} of {date}, but no load succeeded; "
-            f"`workflow run {date}` replaces them."
+            f"run `workflow run {date}` to replace them."
             for table in warehouse.TABLES
             if tables[table]
         ]

@@ -131,7 +131,8 @@ def translated_errors() -> Iterator[None]:
     except InvalidRequest as exc:
         if not re.search("unconfigured|does not exist|Undefined|Unknown identifier", str(exc)):
             raise StoreError(
-                f"Cassandra {address()} refused a statement: {_message(exc)}."
+                f"Cassandra {address()} refused a statement ({_message(exc)}); check its log and "
+                "its configuration."
             ) from exc
         raise SchemaError(
             f"Cassandra {address()} does not have this pipeline's schema ({_message(exc)}); "
@@ -147,12 +148,14 @@ def translated_errors() -> Iterator[None]:
             ) from exc
         reason = _message(reasons[0]) if reasons else _message(exc)
         raise StoreError(
-            f"Cassandra {address()} does not respond ({reason}). "
-            "Is it running? `workflow stack status` shows the local one."
+            f"Cassandra {address()} does not respond ({reason}); check that it is running "
+            "(`workflow stack status` shows the local one), and check [cassandra] hosts, port and "
+            "datacenter."
         ) from exc
     except (DriverException, *_TRANSIENT) as exc:
         raise StoreError(
-            f"Cassandra {address()} failed ({_message(exc)}). Run the date again once it is well."
+            f"Cassandra {address()} failed ({_message(exc)}); check its log, and run the date "
+            "again once it is healthy."
         ) from exc
 
 

@@ -131,5 +131,5 @@ class ParquetRun:
         except (OSError, pa.ArrowException) as exc:
             raise StoreError(
                 f"The Parquet run {self.url} cannot be read ({exc}); "
-                f"`workflow rerun {self._made_by}` makes it again."
+                f"run `workflow rerun {self._made_by}` to make it again."
             ) from exc

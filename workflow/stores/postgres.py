@@ -45,8 +45,9 @@ def _passfile() -> str:
     path = Path(os.environ.get("PGPASSFILE") or postgres().passfile).absolute()
     if not path.is_file() and "PGPASSWORD" not in os.environ:
         raise SettingsError(
-            f"[postgres] passfile = {path} does not exist; `workflow stack up` writes it for the "
-            "local stack. For your own server, write host:port:dbname:user:password into it."
+            f"[postgres] passfile = {path} does not exist; run `workflow stack up`, which writes "
+            "it for the local stack, or write host:port:dbname:user:password into it for your own "
+            "server."
         )
     return str(path)
 
@@ -71,8 +72,9 @@ def translated_errors() -> Iterator[None]:
                 "check [postgres] user and passfile."
             ) from exc
         raise StoreError(
-            f"PostgreSQL {address()}: {first_line(exc)}. "
-            "Is it running? `workflow stack status` shows the local one."
+            f"PostgreSQL {address()} failed ({first_line(exc)}); check that it is running and "
+            "healthy (`workflow stack status` shows the local one), and check [postgres] host, "
+            "port and dbname."
         ) from exc
 
 

@@ -99,7 +99,7 @@ def fingerprint(date: datetime.date, columns: Columns = TABLES) -> Fingerprint:
             raise
         raise DataError(
             f"{date} was loaded with a column that PostgreSQL no longer has "
-            f"({first_line(exc.__cause__)}); `workflow rerun {date} --from LoadUsers`."
+            f"({first_line(exc.__cause__)}); run `workflow rerun {date} --from LoadUsers`."
         ) from exc
 
 
