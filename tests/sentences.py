@@ -18,8 +18,8 @@ COLLECTED = pytest.StashKey[set["Line"]]()
 HEAD = """# What can go wrong, and what you see
 
 Every bad input ends with one error message and an exit status that is not 0; nothing is lost, and
-nothing is published in part. The tests write this page (`make errors`); what differs from run to run
-is in capitals.
+nothing is published in part. The tests write this page (`make errors`); what differs from run to
+run is in capitals.
 
 """
 

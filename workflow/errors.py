@@ -88,8 +88,8 @@ def sentence_of(error: BaseException | None) -> str | None:
         )
     while error is not None:
         if isinstance(error, configparser.Error):
-            reason = " ".join(str(error).split()).rstrip(".")
-            return f"luigi.cfg or the LUIGI_CONFIG_PATH file cannot be read ({reason}); correct it."
+            text = " ".join(str(error).split()).rstrip(".")
+            return f"luigi.cfg or the LUIGI_CONFIG_PATH file cannot be read ({text}); correct it."
         error = error.__cause__ or error.__context__
     return None
 
