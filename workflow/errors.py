@@ -76,10 +76,8 @@ def sentence_of(error: BaseException | None) -> str | None:
     if isinstance(error, WorkflowError):
         return str(error)
     if isinstance(error, TaskClassException):
-        problem, *names = str(error).split("\n")
-        if not names:
-            return problem
-        return f"{problem.removesuffix('Did you mean:')}Choose {' or '.join(names)}."
+        text = str(error).replace("Did you mean:\n", "Choose ").replace("\n", " or ")
+        return text.replace("Candidates are:", "Choose one of") + "."
     if isinstance(error, RPCError):
         reason = innermost(error.sub_exception or error)
         return (
