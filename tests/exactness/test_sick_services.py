@@ -100,11 +100,11 @@ class Services:
 
 
 @pytest.fixture
-def services(pipeline: Pipeline) -> Iterator[Services]:
+def supervised(pipeline: Pipeline) -> Iterator[Services]:
     """The stack's services, which run again when the next test begins."""
-    services = Services(pipeline)
-    yield services
-    until(services.running, "the services run again")
+    supervised = Services(pipeline)
+    yield supervised
+    until(supervised.running, "the services run again")
 
 
 # ---- PostgreSQL --------------------------------------------------------------------------
@@ -137,13 +137,13 @@ def load_held(pipeline: Pipeline, command: Command) -> Iterator[int]:
 
 
 def test_postgresql_restarted_in_the_middle_of_a_load(
-    pipeline: Pipeline, services: Services, full: bool
+    pipeline: Pipeline, supervised: Services, full: bool
 ) -> None:
     pipeline.set("source", users_per_day=50_000 if full else 1_000)
     expected = undisturbed(pipeline)
     sicknesses = ("fast shutdown", "killed", "a backend killed")
     for sickness in sicknesses if full else sicknesses[:2]:
-        postmaster = services.settled_pid("postgres")
+        postmaster = supervised.settled_pid("postgres")
         with started(pipeline, *day()) as command, load_held(pipeline, command) as backend:
             match sickness:
                 case "fast shutdown":
@@ -154,7 +154,7 @@ def test_postgresql_restarted_in_the_middle_of_a_load(
                     os.kill(backend, signal.SIGKILL)
             assert command.ends() != 0, sickness
         require_sentence(command.output, "Error: The connection that holds the lease was lost (")
-        until(services.running, f"PostgreSQL runs again ({sickness})")
+        until(supervised.running, f"PostgreSQL runs again ({sickness})")
         assert tables(pipeline) == NOTHING
     pipeline.day(DATE)
     require_whole(pipeline, expected)
@@ -166,12 +166,12 @@ def test_postgresql_restarted_in_the_middle_of_a_load(
 
 
 def test_an_extraction_goes_on_when_cassandra_comes_back(
-    pipeline: Pipeline, services: Services, source: Rehearsal, full: bool
+    pipeline: Pipeline, supervised: Services, source: Rehearsal, full: bool
 ) -> None:
     seconds = 20 if full else 3
     pipeline.set("source", users_per_day=20_000 if full else 800, page_size=500 if full else 20)
     expected = undisturbed(pipeline)
-    absences = ((services.frozen, held_after(5)), (services.away, ""))
+    absences = ((supervised.frozen, held_after(5)), (supervised.away, ""))
     source.has(held_after(5))
     with started(pipeline, *day()) as command:
         for away, then in absences if full else absences[1:]:
@@ -196,7 +196,7 @@ AWAY = "Error: luigid does not respond ("
 
 @pytest.mark.parametrize("restarted", [True, False], ids=["restarted", "away"])
 def test_luigid_killed_in_the_middle_of_a_day(
-    pipeline: Pipeline, services: Services, source: Rehearsal, restarted: bool, full: bool
+    pipeline: Pipeline, supervised: Services, source: Rehearsal, restarted: bool, full: bool
 ) -> None:
     pipeline.set("source", users_per_day=100, page_size=10, requests_in_flight=1)
     expected = undisturbed(pipeline)
@@ -208,15 +208,15 @@ def test_luigid_killed_in_the_middle_of_a_day(
         with started(pipeline, *command_line) as command:
             command.until(lambda: source.requests > 3, "the extraction is held")
             if restarted:
-                os.kill(services.pid("luigid"), signal.SIGKILL)
-                until(services.running, "luigid runs again")
+                os.kill(supervised.pid("luigid"), signal.SIGKILL)
+                until(supervised.running, "luigid runs again")
                 source.has("")
                 status = command.ends()
             else:
-                with services.away("luigid"):
+                with supervised.away("luigid"):
                     source.has("")
                     status = command.ends()
-        until(services.running, "luigid runs again")
+        until(supervised.running, "luigid runs again")
         complete = ("LoadUsers", "succeeded") in states(pipeline)
         assert (status == 0) == complete, command.output
         if not complete:
