@@ -125,7 +125,10 @@ def _refuse_servers(event: str, details: tuple[Any, ...]) -> None:
     """Fail a test of the fast tier that starts a server by itself, or asks another machine."""
     if event == "subprocess.Popen":
         command = [os.fsdecode(word) for word in details[1]]
-        server = Path(command[0]).name in {"java", "postgres"} and len(command) > 4
+        name, options = Path(command[0]).name, command[1:]
+        server = (name == "java" and "-cp" in options) or (
+            name == "postgres" and "--single" not in options
+        )
         needs = server or command[1:3] == ["stack", "up"]
     elif event == "socket.connect" and isinstance(details[1], tuple):
         command = [str(details[1])]

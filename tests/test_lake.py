@@ -84,7 +84,7 @@ def test_what_cannot_be_read_names_the_command_that_makes_it_again(folder: Path)
             with pytest.raises(StoreError) as error:
                 read(run(url))
             assert str(error.value).startswith(f"The Parquet run {url} cannot be read (")
-            assert "`workflow rerun 2026-11-20 --from TransformUsers` makes it" in str(error.value)
+            assert "`workflow rerun 2026-11-20 --from TransformUsers`" in str(error.value)
 
 
 def test_what_is_no_run_is_left_alone(pipeline: Pipeline) -> None:
