@@ -347,8 +347,8 @@ class CassandraDocumentsReader(DataSourceReader):
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         session = _connect(self.options)
         try:
-            query = session.prepare(  # a keyspace cannot be bound
-                f"SELECT position, raw_data FROM {self.options['keyspace']}.raw_users "  # noqa: S608
+            query = session.prepare(  # a table cannot be bound
+                f"SELECT position, raw_data FROM {self.options['table']} "  # noqa: S608
                 "WHERE extraction_date = ? AND extraction_id = ? AND bucket = ?"
             )
             query.fetch_size = FETCH_SIZE
@@ -385,7 +385,8 @@ class CassandraDocumentsReader(DataSourceReader):
             raise RawRowsError(
                 f"Bucket {bucket} of extraction {extraction} of {day} in Cassandra lost "
                 f"{len(expected) - found:,} of its {len(expected):,} rows and holds {foreign:,} "
-                f"that do not belong there; run `workflow rerun {day} --from ExtractUsers`."
+                f"that do not belong there; run `workflow rerun {day} --from "
+                f"{self.options['extracted_by']}`."
             )
 
 
@@ -407,7 +408,7 @@ def raw_documents(  # noqa: PLR0913 - one for each option
     hosts: str,
     port: int,
     datacenter: str,
-    keyspace: str,
+    table: str,
     extraction_date: date,
     extraction_id: uuid.UUID,
     rows: int,
@@ -417,14 +418,16 @@ def raw_documents(  # noqa: PLR0913 - one for each option
     patience: float,
     user: str = "",
     password_file: str = "",
+    extracted_by: str = "",
     timeout: float = 30.0,
 ) -> "DataFrame":
     """The raw rows of one extraction (see the module for the columns), not yet read.
 
-    hosts are comma-separated contact points; rows are the manifest's; bucket_rows is how many
-    positions share a bucket, a Cassandra partition; readers is the number of Spark tasks;
-    patience is how long a read is retried while nodes are away, s; password_file is a path on
-    the executors, because options show in plans; timeout is per statement, s.
+    hosts are comma-separated contact points; table is with its keyspace; rows are the manifest's;
+    bucket_rows is how many positions share a bucket, a Cassandra partition; readers is the number
+    of Spark tasks; patience is how long a read is retried while nodes are away, s; password_file is
+    a path on the executors, because options show in plans; extracted_by is the step that stored
+    the documents; timeout is per statement, s.
 
     The action that reads raises RawRowsError, wrapped by the engine, when Cassandra does not
     hold exactly `rows` rows.
@@ -440,7 +443,8 @@ def raw_documents(  # noqa: PLR0913 - one for each option
             hosts=hosts,
             port=port,
             datacenter=datacenter,
-            keyspace=keyspace,
+            table=table,
+            extracted_by=extracted_by,
             extraction_date=extraction_date.isoformat(),
             extraction_id=str(extraction_id),
             rows=rows,

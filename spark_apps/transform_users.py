@@ -26,7 +26,7 @@ if __name__ == "__main__":  # run as a file: make the package around it importab
 
 from spark_apps.cassandra_source import ERRORS_DDL, Documents, raw_documents
 from spark_apps.session import script_session
-from spark_apps.users import COLUMNS, DUPLICATE, LEAVES, Column, Rule
+from spark_apps.users import COLUMNS, DUPLICATE, KEY, LEAVES, RAW_TABLE, Column, Rule
 
 _REASON = "named_struct('reason', {reason}, 'field', {field}, 'value', {value})"
 
@@ -51,17 +51,18 @@ def transform(raw: DataFrame, partition_date: date) -> DataFrame:
 
     raw is (position int, raw_data string, json_errors string), as `raw_documents` gives it. The
     result has a row for each of raw: position int; COLUMNS, of which a rejected row keeps only
-    user_id; reasons array<struct<reason, field, value: string>>, null in a clean row; outcome
+    KEY; reasons array<struct<reason, field, value: string>>, null in a clean row; outcome
     `clean` or `rejected`. Write it with `.write.partitionBy("outcome")`.
     """
-    repeated = _REASON.format(reason=f"'{DUPLICATE}'", field="'login.uuid'", value="doc.login.uuid")
+    leaf = f"'{KEY.leaf}'"
+    repeated = _REASON.format(reason=f"'{DUPLICATE}'", field=leaf, value=_of_leaf(KEY, "{}"))
     broken = ", ".join(_broken(column, rule) for column in COLUMNS for rule in column.rules)
     reasons = (
         "CASE WHEN raw_data is null THEN json_errors ELSE "
         f"concat(json_errors, array_compact(array({broken}))) END"
     )
-    # a row without user_id is alone in its window: thousands of them must not share one
-    same_user = Window.partitionBy(F.expr("coalesce(user_id, cast(position as string))"))
+    # a row without key is alone in its window: thousands of them must not share one
+    same_key = Window.partitionBy(F.expr(f"coalesce({KEY.name}, cast(position as string))"))
     return (
         raw.select(
             "position",
@@ -74,7 +75,7 @@ def transform(raw: DataFrame, partition_date: date) -> DataFrame:
         )
         .select("*", *(F.expr(_of_leaf(one, one.value)).alias(one.name) for one in COLUMNS))
         .withColumn("reasons", F.expr(reasons))
-        .withColumn("first_position", F.min("position").over(same_user))
+        .withColumn("first_position", F.min("position").over(same_key))
         .withColumn(
             "reasons",
             F.expr(
@@ -85,11 +86,11 @@ def transform(raw: DataFrame, partition_date: date) -> DataFrame:
         )
         .select(
             "position",
-            "user_id",
+            KEY.name,
             *(
                 F.expr(f"CASE WHEN reasons is null THEN {column.name} END").alias(column.name)
                 for column in COLUMNS
-                if column.name != "user_id"
+                if column is not KEY
             ),
             "reasons",
             F.expr("CASE WHEN reasons is null THEN 'clean' ELSE 'rejected' END").alias("outcome"),
@@ -118,7 +119,8 @@ def main() -> None:
     parser.add_argument("--remote", help="sc://host:port of a Spark Connect server")
     options = vars(parser.parse_args())
     output, spark = options.pop("output"), script_session(options.pop("remote"))
-    raw = raw_documents(spark, leaves=LEAVES, **options)
+    table = f"{options.pop('keyspace')}.{RAW_TABLE}"
+    raw = raw_documents(spark, table=table, leaves=LEAVES, **options)
     users = transform(raw, options["extraction_date"])
     users.write.partitionBy("outcome").parquet(output)
     spark.stop()

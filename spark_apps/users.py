@@ -9,7 +9,12 @@ All SQL means the same on every engine: no cast that may fail, regular expressio
 classes that end in `\\z` (Java's `$` also matches before a last line feed).
 """
 
+import uuid
 from typing import NamedTuple
+
+#: What a row is called, the tables of a day, and the table of its raw documents in Cassandra.
+NOUN, TABLE, REJECTS, STATISTICS = "user", "users", "rejected_users", "user_statistics"
+RAW_TABLE = "raw_users"
 
 
 class Rule(NamedTuple):
@@ -148,8 +153,13 @@ COLUMNS = (
     _text("picture_url", "picture.large"),
 )
 
+#: The column that identifies a row of a day, its type, and all that `workflow trace` shows of one.
+KEY = COLUMNS[0]
+Key = uuid.UUID
+SHOWN = ("user_id", "first_name", "last_name", "birth_date")
+
 #: Another row of the day, clean or rejected, with a lower position, is the same user.
-DUPLICATE = "duplicate_user_id"
+DUPLICATE = f"duplicate_{KEY.name}"
 
 # The objects of a document in the order in which a reject lists what is wrong in them; the leaves
 # at the top come before, objects that are not named here after.
@@ -164,6 +174,10 @@ def _rank(leaf: str) -> int:
 #: The leaves of a RandomUser 1.4 document that anything after Cassandra may see.
 #: No password, salt or hash, no national id value.
 LEAVES = tuple(sorted(dict.fromkeys(column.leaf for column in COLUMNS), key=_rank))
+
+#: Keys of a document whose values are never shown; the only ones shown of objects that hold such.
+SECRET_KEYS = frozenset({"password", "salt", "md5", "sha1", "sha256"})
+OPEN_KEYS = {"login": frozenset({"uuid", "username"}), "id": frozenset({"name"})}
 
 # ---- statistics --------------------------------------------------------------------------
 
@@ -208,3 +222,9 @@ FIGURES = (
     ("age_median", _ratio("(age_low + age_high)", "2", 2, 5)),
     ("age_max", "age_max"),
 )
+
+#: What a person is shown of them: figures by headings, all dimensions but one; or a sentence.
+FIGURES_SHOWN = ("users", "share", "age_avg", "age_median", "age_min", "age_max")
+HEADINGS = ("users", "share", "age: mean", "median", "from", "to")
+NOT_SHOWN = "nationality"
+SUMMARY = "{0.users:,} users, mean age {0.age_avg}"

@@ -1,5 +1,6 @@
 """Documents in Cassandra: byte for byte, page by page, complete or not published."""
 
+import dataclasses
 import datetime
 import json
 import uuid
@@ -39,7 +40,7 @@ def store(cassandra: Any) -> RawStore:
     return RawStore(cassandra, DATE, uuid.uuid4())
 
 
-def test_documents_come_back_as_they_were(store: RawStore) -> None:
+def test_documents_come_back_as_they_were(store: RawStore, cassandra: Any) -> None:
     asked = extraction(3, 3)
     odd = ['{"a": "\\ud800"}', "null", '{"login":{"uuid":7}}\t\u200c']
     store.write_page(Page(number=1, offset=0, documents=odd, server=""))
@@ -52,7 +53,13 @@ def test_documents_come_back_as_they_were(store: RawStore) -> None:
     assert (manifest.stored, manifest.buckets, manifest.state) == (3, 1, "complete")
     read = store.manifest()
     assert read is not None
-    assert (read.sha256, read.seed, read.extraction_date) == (manifest.sha256, "s", DATE)
+    assert (read.sha256, read.extraction_date) == (manifest.sha256, DATE)
+    rows = cassandra.execute(
+        "SELECT source_url, api_version, seed, users_per_day, page_size "
+        "FROM batch_keyspace.extraction_metadata WHERE extraction_date = %s AND extraction_id = %s",
+        store._key,
+    )
+    assert [tuple(row) for row in rows] == [dataclasses.astuple(asked)]
     assert read.finished_at.tzinfo is not None
 
 

@@ -1,8 +1,8 @@
 """The daily batch: `luigi --module workflow RunDaily` finds its tasks here."""
 
+from workflow import tasks
 from workflow.bootstrap import bootstrap
-from workflow.tasks import ComputeStats, ExtractUsers, LoadUsers, RunDaily, TransformUsers
 
-__all__ = ["ComputeStats", "ExtractUsers", "LoadUsers", "RunDaily", "TransformUsers"]
+__all__ = ["tasks"]
 
 bootstrap()

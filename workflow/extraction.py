@@ -41,6 +41,18 @@ class Extraction:
             page_size=min(cfg.page_size, cfg.users_per_day),
         )
 
+    def other_settings(self, date: datetime.date) -> list[str]:
+        """How it differs from what the date would request now; this makes nothing due."""
+        now = self.of(date)
+        return [
+            f"{what} {before} (now {after})"
+            for what, before, after in (
+                ("source", self.url, now.url),
+                ("users per day", self.users_per_day, now.users_per_day),
+            )
+            if before != after
+        ]
+
     @property
     def pages(self) -> int:
         """The number of pages; they are numbered from 1."""

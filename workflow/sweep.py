@@ -34,9 +34,9 @@ def extractions(lease: Lease, history: Sequence[Run], store: RawStore) -> None:
         run for run in history if _unswept(run) and Extracting.of(run).extraction_id not in used
     ]
     for run in unused:
-        record = Extracting.of(run)
-        store.remove(record.extraction_id, record.extraction.users_per_day)
-        log.info("Removed the unfinished extraction %s", record.extraction_id)
+        extraction_id = Extracting.of(run).extraction_id
+        store.remove(extraction_id, run.rows_in or 0)
+        log.info("Removed the unfinished extraction %s", extraction_id)
     if unused:
         lease.mark_swept(unused)
 

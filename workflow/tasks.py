@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 import luigi
 
+from spark_apps.users import REJECTS, TABLE
 from workflow import settings, sweep
 from workflow.errors import DataError, StoreError
 from workflow.extraction import Extraction
@@ -89,8 +90,7 @@ class TransformUsers(Step):
             url = lake.run_url(self.task_family, self.date, attempt.run_id)
             sweep.parquet_runs(lease)
             self.show_progress(f"transforming {rows:,} documents into {url}", 10)
-            extraction_id = Extracting.of(extract).extraction_id
-            jobs.transform(self.date, extraction_id, rows=rows, output=url)
+            jobs.transform(extract, output=url)
             run = ParquetRun(url, job=self.task_family, date=self.date)
             clean, rejected = run.rows(CLEAN), run.rows(REJECTED)
             self._refuse_too_many_rejects(run, rejected, clean + rejected)
@@ -179,8 +179,8 @@ class LoadUsers(Step):
                 loaded = warehouse.replace_day(cursor, self.date, day)
                 self._require_all_rows(loaded, transform, Computed.of(statistics).statistics)
                 outcome = Outcome(
-                    rows_out=loaded["users"],
-                    rows_rejected=loaded["rejected_users"],
+                    rows_out=loaded[TABLE],
+                    rows_rejected=loaded[REJECTS],
                     bytes=users.bytes + figures.bytes,
                     details=Loaded(fingerprint=loaded),
                 )
@@ -189,11 +189,8 @@ class LoadUsers(Step):
     def _require_all_rows(
         self, loaded: warehouse.Fingerprint, transform: Run, statistics: int
     ) -> None:
-        for table, expected in (
-            ("users", transform.rows_out),
-            ("rejected_users", transform.rows_rejected),
-            ("user_statistics", statistics),
-        ):
+        expected_rows = (transform.rows_out, transform.rows_rejected, statistics)
+        for table, expected in zip(warehouse.TABLES, expected_rows, strict=True):
             if loaded[table] != expected:
                 raise StoreError(
                     f"{table} of {self.date} would hold {loaded[table]:,} rows instead of "
@@ -219,6 +216,13 @@ class RunDaily(Dated, luigi.WrapperTask):
             current = current_runs(day.versions(), min(dates), max(dates))
         last = [task.task_family for task in day.deps()]
         return [date for date in dates if all((date, step) in current for step in last)]
+
+
+#: The steps by what they do, as the ledger names them, and those that write Parquet.
+EXTRACT, TRANSFORM, COMPUTE, LOAD = (
+    step.__name__ for step in (ExtractUsers, TransformUsers, ComputeStats, LoadUsers)
+)
+PARQUET = (TRANSFORM, COMPUTE)
 
 
 def published(run: Run) -> ParquetRun:

@@ -11,12 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from spark_apps.users import FIGURES_SHOWN, HEADINGS, NOT_SHOWN, SHOWN, STATISTICS, SUMMARY, TABLE
 from workflow.ledger.details import Engine, Extracted, Extracting, Written
 from workflow.ledger.runs import Run
 from workflow.ops.difference import Changes
 from workflow.ops.plan import DatePlan, StepPlan
 from workflow.ops.trace import Trace
 from workflow.ops.verify import Verdict
+from workflow.tasks import EXTRACT, PARQUET, TRANSFORM
 
 out = Console(highlight=False, emoji=False)
 
@@ -126,7 +128,7 @@ def day(date: DatePlan, statistics: Sequence[Any]) -> None:
             line(f"{step.step}: {step.why}")
     _statistics(statistics)
     runs = {step.step: step.current for step in date.steps}
-    _origin(runs["ExtractUsers"], runs["TransformUsers"])
+    _origin(runs[EXTRACT], runs[TRANSFORM])
     for note in date.other_settings:
         line(f"made with another setting: {note}")
 
@@ -152,22 +154,22 @@ def _counts(run: Run) -> list[str]:
 
 
 def _statistics(statistics: Sequence[Any]) -> None:
-    rows = [row for row in statistics if row.dimension != "nationality"]
+    rows = [row for row in statistics if row.dimension != NOT_SHOWN]
     if not rows:
         return
     table = Table("", "", title="statistics", title_justify="left")
-    for heading in ("users", "share", "age: mean", "median", "from", "to"):
+    for heading in HEADINGS:
         table.add_column(heading, justify="right")
     for row in rows:
-        cells = (row.age_avg, row.age_median, row.age_min, row.age_max)
-        table.add_row(
-            row.dimension,
-            row.member,
-            f"{row.users:,}",
-            "" if row.share is None else f"{row.share:.1%}",
-            *("" if cell is None else str(cell) for cell in cells),
-        )
+        cells = {figure: getattr(row, figure) for figure in FIGURES_SHOWN}
+        table.add_row(row.dimension, row.member, *(_cell(*cell) for cell in cells.items()))
     out.print(table)
+
+
+def _cell(figure: str, value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.1%}" if figure == "share" else f"{value:,}"
 
 
 def _origin(extract: Run | None, transform: Run | None) -> None:
@@ -223,7 +225,7 @@ def trace(found: Trace) -> None:
         line("    " + ", ".join(f"{name} {value}" for name, value in _told(source.row)))
     if not found.sources:
         for row in found.statistics[:1]:
-            line(f"user_statistics of {found.date}: {row.users:,} users, mean age {row.age_avg}")
+            line(f"{STATISTICS} of {found.date}: {SUMMARY.format(row)}")
     for run in found.runs:
         line(
             f"← {run.job} {_short(run.run_id)}  {run.finished_at:%Y-%m-%d %H:%M:%S}  "
@@ -232,7 +234,7 @@ def trace(found: Trace) -> None:
         )
         if run.inputs:
             line(f"      read {', '.join(map(_short, run.inputs))}")
-        if run.job in ("TransformUsers", "ComputeStats"):
+        if run.job in PARQUET:
             line(f"      {_engine(run)}: {Written.of(run).url}")
     line(f"← Cassandra, extraction {found.extraction_id}")
     if not found.sources:
@@ -247,7 +249,7 @@ def trace(found: Trace) -> None:
 
 
 def _told(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name in ("user_id", "first_name", "last_name", "birth_date", "reasons", "offending"):
+    for name in (*SHOWN, "reasons", "offending"):
         if name in row:
             value = row[name]
             yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -261,7 +263,7 @@ def verdict(found: Verdict) -> None:
     state = "BROKEN" if found.problems else "due" if found.due else "ok"
     equals = "=" if state == "ok" else "|"  # different generations need not add up
     line(
-        f"{found.date}  {state:6}  {found.raw:,} raw {equals} {found.users:,} users + "
+        f"{found.date}  {state:6}  {found.raw:,} raw {equals} {found.users:,} {TABLE} + "
         f"{found.rejected:,} rejected"
     )
     if found.due:

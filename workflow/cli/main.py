@@ -10,6 +10,7 @@ from typing import Any
 import click
 import luigi.interface
 
+from spark_apps.users import KEY, Key
 from workflow import settings
 from workflow.cli import display
 from workflow.cli.display import count_dates, line
@@ -25,6 +26,8 @@ from workflow.ops.verify import verify
 from workflow.step import Step
 from workflow.stores import migrate, warehouse
 from workflow.tasks import RunDaily
+
+_KEY = click.UUID if issubclass(Key, uuid.UUID) else Key  # click has a type of its own for UUIDs
 
 
 class Sentences(click.Group):
@@ -252,11 +255,11 @@ def _record(date: DatePlan) -> dict[str, object]:
 
 @main.command()
 @click.argument("date", type=PartitionDate())
-@click.argument("user_id", type=click.UUID, required=False)
-def trace(date: datetime.date, user_id: uuid.UUID | None) -> None:
+@click.argument("key", type=_KEY, metavar=f"[{KEY.name.upper()}]", required=False)
+def trace(date: datetime.date, key: Key | None) -> None:
     """Trace a date's figures, or a person in it, back to runs, request and document."""
     settings.check()
-    display.trace(make_trace(date, user_id))
+    display.trace(make_trace(date, key))
 
 
 @main.command("verify")

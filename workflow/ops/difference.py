@@ -8,34 +8,30 @@ from typing import Any
 
 from psycopg2.sql import SQL, Composed, Identifier
 
+from spark_apps.users import KEY
 from workflow import deadline, sql
 from workflow.errors import DataError, StoreError
 from workflow.ledger import runs
-from workflow.ledger.details import Extracting
 from workflow.ledger.lease import take_lease
 from workflow.spark import jobs
 from workflow.stores import lake, warehouse
 from workflow.stores.lake import ParquetRun
 from workflow.stores.postgres import connect, fetch, transaction
+from workflow.tasks import COMPUTE, EXTRACT, TRANSFORM
 
 _SQL = sql.load("difference.sql")
 
 JOB = lake.DIFFERENCE  # names the lease; it has no row in the ledger
 
-
 #: What identifies a row of a date, by table.
-KEYS = {
-    "users": ["user_id"],
-    "rejected_users": ["position"],
-    "user_statistics": ["dimension", "member"],
-}
+KEYS = dict(zip(warehouse.TABLES, ([KEY.name], ["position"], ["dimension", "member"]), strict=True))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Changes:
     """What would change in a table: how many rows, and the first of them.
 
-    Each row has a `key` (user_id, position, or dimension and member), and the `old` and the `new`
+    Each row has a `key` (KEY, position, or dimension and member), and the `old` and the `new`
     row as dictionaries, None where there is no row.
     """
 
@@ -55,7 +51,7 @@ def difference(date: datetime.date, *, limit: int | None = None) -> dict[str, Ch
     the same date, and what the Spark jobs raise.
     """
     succeeded = [
-        run for run in runs.history(date) if (run.job, run.state) == ("ExtractUsers", "succeeded")
+        run for run in runs.history(date) if (run.job, run.state) == (EXTRACT, "succeeded")
     ]
     if not succeeded:
         raise DataError(
@@ -71,15 +67,10 @@ def difference(date: datetime.date, *, limit: int | None = None) -> dict[str, Ch
                 lake.remove(lake.run_url(JOB, date, run_id))
         scratch = lake.run_url(JOB, date, uuid.uuid4())
         stack.callback(lake.remove, scratch)
-        jobs.transform(
-            date,
-            Extracting.of(succeeded[-1]).extraction_id,
-            rows=succeeded[-1].rows_out or 0,
-            output=f"{scratch}/users",
-        )
+        jobs.transform(succeeded[-1], output=f"{scratch}/users")
         jobs.compute_statistics(f"{scratch}/users", output=f"{scratch}/statistics")
-        users = ParquetRun(f"{scratch}/users", job="TransformUsers", date=date)
-        statistics = ParquetRun(f"{scratch}/statistics", job="ComputeStats", date=date)
+        users = ParquetRun(f"{scratch}/users", job=TRANSFORM, date=date)
+        statistics = ParquetRun(f"{scratch}/statistics", job=COMPUTE, date=date)
         return _compare(date, warehouse.rows_of_day(users, statistics), limit)
 
 
@@ -88,20 +79,20 @@ def _compare(date: datetime.date, rows: warehouse.DayRows, limit: int | None) ->
     with connect("workflow differences") as connection:
         connection.set_session(isolation_level="REPEATABLE READ")
         with transaction(connection) as cursor:
-            cursor.execute(_SQL.create_new_tables)
+            for table in KEYS:
+                cursor.execute(_statement(_SQL.create_new_table, table))
             warehouse.copy_day(cursor, date, rows, prefix="new_")
+            asked = {"date": date, "limit": limit}
             found = {
-                table: _changes(
-                    fetch(cursor, _different_rows(table), {"date": date, "limit": limit})
-                )
+                table: _changes(fetch(cursor, _statement(_SQL.different_rows, table), asked))
                 for table in KEYS
             }
             connection.rollback()
     return found
 
 
-def _different_rows(table: str) -> Composed:
-    return SQL(_SQL.different_rows).format(
+def _statement(text: str, table: str) -> Composed:
+    return SQL(text).format(
         key=SQL(", ").join(map(Identifier, KEYS[table])),
         table=Identifier(table),
         new_table=Identifier(f"new_{table}"),

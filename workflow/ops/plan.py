@@ -4,12 +4,11 @@ import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
 
-from workflow.extraction import Extraction
 from workflow.ledger import runs
 from workflow.ledger.details import Extracting
 from workflow.ledger.runs import Run, Snapshot
 from workflow.step import Step
-from workflow.tasks import RunDaily
+from workflow.tasks import EXTRACT, RunDaily
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,10 +58,9 @@ def plan(dates: Sequence[datetime.date]) -> list[DatePlan]:
 def _date_plan(date: datetime.date, known: Snapshot, steps: Sequence[Step]) -> DatePlan:
     """`steps` may be of another date: all dates have the same."""
     plans = [_step_plan(date, known, step) for step in steps]
-    extract = known.current.get((date, "ExtractUsers"))
-    return DatePlan(
-        date=date, steps=plans, other_settings=_other_settings(extract) if extract else []
-    )
+    extract = known.current.get((date, EXTRACT))
+    other = Extracting.of(extract).extraction.other_settings(date) if extract else []
+    return DatePlan(date=date, steps=plans, other_settings=other)
 
 
 def _step_plan(date: datetime.date, known: Snapshot, step: Step) -> StepPlan:
@@ -115,17 +113,3 @@ def _reason_of_stale(run: Run, version: int, reads: Mapping[str, Run | None]) ->
 
 def _time(when: datetime.datetime | None) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S}" if when else "?"
-
-
-def _other_settings(extract: Run) -> list[str]:
-    """How a date's extraction differs from the current settings; this makes nothing due."""
-    made = Extracting.of(extract).extraction
-    now = Extraction.of(extract.partition_date)
-    return [
-        f"{what} {before} (now {after})"
-        for what, before, after in (
-            ("source", made.url, now.url),
-            ("users per day", made.users_per_day, now.users_per_day),
-        )
-        if before != after
-    ]

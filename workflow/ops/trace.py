@@ -6,6 +6,9 @@ import json
 import uuid
 from typing import Any
 
+from psycopg2.sql import SQL, Identifier
+
+from spark_apps.users import KEY, NOUN, OPEN_KEYS, REJECTS, SECRET_KEYS, TABLE, Key
 from workflow import sql
 from workflow.errors import DataError
 from workflow.extraction import Extraction
@@ -15,16 +18,11 @@ from workflow.ledger.runs import Run
 from workflow.stores import cassandra, warehouse
 from workflow.stores.postgres import query
 from workflow.stores.raw_store import RawStore, StoredPage
+from workflow.tasks import LOAD
 
 _SQL = sql.load("trace.sql")
 
 MASK = "•••"
-
-#: Keys of a document whose values are never shown, wherever they occur.
-SECRET_KEYS = frozenset({"password", "salt", "md5", "sha1", "sha256"})
-
-#: In objects that hold a secret only these keys are shown.
-OPEN_KEYS = {"login": frozenset({"uuid", "username"}), "id": frozenset({"name"})}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,10 +40,7 @@ class Source:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trace:
-    """What a date's tables were made from: the load, then the runs that it read, newest first.
-
-    `statistics` are the rows of `user_statistics` of the date.
-    """
+    """What a date's tables were made from: the load, then the runs that it read, newest first."""
 
     date: datetime.date
     runs: list[Run]
@@ -55,7 +50,7 @@ class Trace:
     sources: list[Source]
 
 
-def trace(date: datetime.date, user_id: uuid.UUID | None = None) -> Trace:
+def trace(date: datetime.date, key: Key | None = None) -> Trace:
     """Lead what PostgreSQL holds of a date, or of one person in it, back to its source.
 
     Follows the newest load that succeeded, whose rows are in the tables, even if a step is due.
@@ -63,7 +58,7 @@ def trace(date: datetime.date, user_id: uuid.UUID | None = None) -> Trace:
     Raises DataError when the date was never loaded or does not hold the person, StoreError.
     """
     history = runs.history(date)
-    loads = [run for run in history if (run.job, run.state) == ("LoadUsers", "succeeded")]
+    loads = [run for run in history if (run.job, run.state) == (LOAD, "succeeded")]
     if not loads:
         raise DataError(f"{date} was never loaded; run `workflow plan {date}` to see why.")
     by_id = {run.run_id: run for run in history}
@@ -81,16 +76,19 @@ def trace(date: datetime.date, user_id: uuid.UUID | None = None) -> Trace:
         statistics=warehouse.statistics(date),
         extraction=extract.extraction,
         extraction_id=extract.extraction_id,
-        sources=_sources(date, user_id, extract) if user_id else [],
+        sources=_sources(date, key, extract) if key else [],
     )
 
 
-def _sources(date: datetime.date, user_id: uuid.UUID, extract: Extracting) -> list[Source]:
+def _sources(date: datetime.date, key: Key, extract: Extracting) -> list[Source]:
     extraction = extract.extraction
-    places = query(_SQL.where_is, date=date, user_id=user_id)
+    statement = SQL(_SQL.where_is).format(
+        table=Identifier(TABLE), rejects=Identifier(REJECTS), key=Identifier(KEY.name)
+    )
+    places = query(statement, date=date, key=key, table=TABLE, rejects=REJECTS)
     if not places:
         raise DataError(
-            f"{date} has no user {user_id}, neither among users nor among rejects; check the id."
+            f"{date} has no {NOUN} {key}, neither among {TABLE} nor among rejects; check the id."
         )
     sources = []
     with cassandra.connect() as session:

@@ -13,13 +13,14 @@ from collections.abc import Iterator, Sequence
 
 from cassandra.cluster import Session
 
+from spark_apps.users import REJECTS, TABLE
 from workflow.errors import DataError, StoreError
 from workflow.ledger import runs
 from workflow.ledger.details import Computed, Extracted, Extracting, Loaded
 from workflow.ledger.runs import Run, Versions
 from workflow.stores import cassandra, lake, raw_store, warehouse
 from workflow.stores.raw_store import RawStore
-from workflow.tasks import RunDaily, published
+from workflow.tasks import EXTRACT, LOAD, PARQUET, TRANSFORM, RunDaily, published
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,25 +55,23 @@ def _verdict(session: Session, date: datetime.date, versions: Versions) -> Verdi
     done = {run.job: run for run in history if run.state == "succeeded"}
     problems: list[str] = []
     raw = 0
-    if "ExtractUsers" in done:
-        raw, found = _raw_problems(session, done["ExtractUsers"])
+    if EXTRACT in done:
+        raw, found = _raw_problems(session, done[EXTRACT])
         problems += found
-    for job in lake.FOLDERS:
-        if job in done:
-            problems += _parquet_problems(done[job])
-    tables, found = _warehouse_problems(date, done.get("LoadUsers"))
+    for run in (done[job] for job in PARQUET if job in done):
+        problems += _parquet_problems(run)
+    tables, found = _warehouse_problems(date, done.get(LOAD))
     problems += found
-    if not due and not problems and raw != tables["users"] + tables["rejected_users"]:
+    if not due and not problems and raw != tables[TABLE] + tables[REJECTS]:
         problems.append(
-            f"{raw:,} raw documents are not {tables['users']:,} users and "
-            f"{tables['rejected_users']:,} rejects; run `workflow rerun {date} --from "
-            "TransformUsers`."
+            f"{raw:,} raw documents are not {tables[TABLE]:,} {TABLE} and "
+            f"{tables[REJECTS]:,} rejects; run `workflow rerun {date} --from {TRANSFORM}`."
         )
     return Verdict(
         date=date,
         raw=raw,
-        users=tables["users"],
-        rejected=tables["rejected_users"],
+        users=tables[TABLE],
+        rejected=tables[REJECTS],
         due=due,
         problems=problems,
         leftovers=[*_leftovers(session, date)],
@@ -136,7 +135,7 @@ def _parquet_problems(run: Run) -> list[str]:
     parquet = published(run)
     expected = (
         (run.rows_out or 0) + (run.rows_rejected or 0)
-        if run.job == "TransformUsers"
+        if run.job == TRANSFORM
         else Computed.of(run).statistics
     )
     try:
@@ -166,7 +165,7 @@ def _warehouse_problems(
     try:
         tables = warehouse.fingerprint(date, loaded.get("columns", warehouse.FIRST_COLUMNS))
     except DataError as exc:
-        return warehouse.fingerprint(date), [str(exc)]
+        return warehouse.fingerprint(date), [_with_remedy(str(exc), run)]
     return tables, [
         _with_remedy(
             f"PostgreSQL holds {tables[table]:,} rows in {table} of {date}, not the "
@@ -185,7 +184,7 @@ def _leftovers(session: Session, date: datetime.date) -> Iterator[str]:
 
     The next `workflow plan --diff` removes those of a killed one.
     """
-    present = {job: lake.run_ids(job, date) for job in lake.FOLDERS}
+    present = {job: lake.run_ids(job, date) for job in (*PARQUET, lake.DIFFERENCE)}
     history = runs.history(date)  # read after the lake: every run in it has its row by now
     ended = {run.run_id for run in history if run.unpublished} | runs.abandoned(history)
     used_runs = {run.run_id for run in history} - ended
@@ -197,11 +196,11 @@ def _leftovers(session: Session, date: datetime.date) -> Iterator[str]:
             left &= lake.run_ids(job, date)  # some may have been removed meanwhile
         for run_id in sorted(left):
             yield f"{job}: the Parquet run {run_id} was not finished."
-    attempts = [run for run in history if run.job == "ExtractUsers" and run.details]
+    attempts = [run for run in history if run.job == EXTRACT and run.details]
     extractions = {run.run_id: Extracting.of(run).extraction_id for run in attempts}
     used = {extractions[run_id] for run_id in extractions.keys() - ended}
     unfinished = {extractions[run_id] for run_id in extractions.keys() & ended}
     for extraction_id in sorted(unfinished - used):
         pages = RawStore(session, date, extraction_id).pages()
         if pages:
-            yield f"ExtractUsers: extraction {extraction_id} ({len(pages)} pages) was not finished."
+            yield f"{EXTRACT}: extraction {extraction_id} ({len(pages)} pages) was not finished."

@@ -4,18 +4,17 @@ Spark is imported inside the functions: a run that finds its date complete must 
 it.
 """
 
-import datetime
 import os
-import uuid
 
-from spark_apps.users import LEAVES
+from spark_apps.users import LEAVES, RAW_TABLE
 from workflow import settings
-from workflow.ledger.details import Engine
+from workflow.ledger.details import Engine, Extracting
+from workflow.ledger.runs import Run
 from workflow.stores import cassandra, raw_store
 
 
-def transform(date: datetime.date, extraction_id: uuid.UUID, *, rows: int, output: str) -> None:
-    """Flatten and type an extraction of `rows` documents into Parquet under `output`.
+def transform(extract: Run, *, output: str) -> None:
+    """Flatten and type the documents that a run extracted into Parquet under `output`.
 
     Writes `outcome=clean/` and `outcome=rejected/`, see spark_apps/transform_users.py.
     """
@@ -24,18 +23,18 @@ def transform(date: datetime.date, extraction_id: uuid.UUID, *, rows: int, outpu
 
     cfg = settings.cassandra()
     if cfg.user:
-        settings.read_secret(
-            cfg.password_file, "[cassandra] password_file"
-        )  # raises here, as a sentence
+        # raises here, as a sentence
+        settings.read_secret(cfg.password_file, "[cassandra] password_file")
     raw = cassandra_source.raw_documents(
         engine.session(),
         hosts=",".join(cassandra.contact_points()),
         port=cfg.port,
         datacenter=cfg.datacenter,
-        keyspace=cfg.keyspace,
-        extraction_date=date,
-        extraction_id=extraction_id,
-        rows=rows,
+        table=f"{cfg.keyspace}.{RAW_TABLE}",
+        extracted_by=extract.job,
+        extraction_date=extract.partition_date,
+        extraction_id=Extracting.of(extract).extraction_id,
+        rows=extract.rows_out or 0,
         leaves=LEAVES,
         bucket_rows=raw_store.BUCKET_ROWS,
         readers=settings.spark().readers or os.cpu_count() or 1,
@@ -45,7 +44,8 @@ def transform(date: datetime.date, extraction_id: uuid.UUID, *, rows: int, outpu
         timeout=cfg.timeout,
     )
     with engine.failures_explained():
-        transform_users.transform(raw, date).write.partitionBy("outcome").parquet(output)
+        frame = transform_users.transform(raw, extract.partition_date)
+        frame.write.partitionBy("outcome").parquet(output)
 
 
 def compute_statistics(users: str, *, output: str) -> None:

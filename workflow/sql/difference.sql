@@ -1,7 +1,5 @@
--- name: create_new_tables
-CREATE TEMPORARY TABLE new_users (LIKE users);
-CREATE TEMPORARY TABLE new_rejected_users (LIKE rejected_users);
-CREATE TEMPORARY TABLE new_user_statistics (LIKE user_statistics);
+-- name: create_new_table
+CREATE TEMPORARY TABLE {new_table} (LIKE {table});
 
 -- name: different_rows
 -- Of a table and its new rows: those that differ, with the total counts in each.

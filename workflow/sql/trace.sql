@@ -1,7 +1,7 @@
 -- name: where_is
-SELECT 'users' AS table, position, to_jsonb(u) AS row FROM users u
-WHERE partition_date = %(date)s AND user_id = %(user_id)s
+SELECT %(table)s AS table, position, to_jsonb(t) AS row FROM {table} t
+WHERE partition_date = %(date)s AND {key} = %(key)s
 UNION ALL
-SELECT 'rejected_users', position, to_jsonb(r) FROM rejected_users r
-WHERE partition_date = %(date)s AND user_id = %(user_id)s
+SELECT %(rejects)s, position, to_jsonb(r) FROM {rejects} r
+WHERE partition_date = %(date)s AND {key} = %(key)s
 ORDER BY position;

@@ -1,14 +1,8 @@
 -- name: ensure_month
 SELECT ensure_month(%(date)s);
 
--- name: delete_users
-DELETE FROM users WHERE partition_date = %(date)s;
-
--- name: delete_rejected_users
-DELETE FROM rejected_users WHERE partition_date = %(date)s;
-
--- name: delete_user_statistics
-DELETE FROM user_statistics WHERE stat_date = %(date)s;
+-- name: delete_date
+DELETE FROM {table} WHERE {date} = %(date)s;
 
 -- name: fingerprint
 -- Count and order-independent content digest of what a date holds in a table, over named columns:
@@ -18,6 +12,5 @@ SELECT {name} AS name, count(*) AS rows,
 FROM {table} WHERE {date} = %(date)s
 
 -- name: statistics_of_date
-SELECT dimension, member, users, share, age_avg, age_min, age_median, age_max
-FROM user_statistics WHERE stat_date = %(date)s
+SELECT {columns} FROM {table} WHERE stat_date = %(date)s
 ORDER BY array_position(%(dimensions)s, dimension), member;

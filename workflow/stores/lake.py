@@ -21,13 +21,6 @@ from workflow.settings import lake
 #: The job of `workflow plan --diff`, whose rows are never published: ops/difference.py.
 DIFFERENCE = "PlanDiff"
 
-#: The folder of each job that writes Parquet.
-FOLDERS = {
-    "TransformUsers": "transform_users",
-    "ComputeStats": "compute_stats",
-    DIFFERENCE: "scratch",
-}
-
 _RUN = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 #: The folders of a run of TransformUsers.
@@ -37,8 +30,9 @@ BATCH_ROWS = 16_384  # about 4 MB of users
 
 
 def run_url(job: str, date: datetime.date, run_id: uuid.UUID) -> str:
-    """The address of a run of a job of FOLDERS for Spark: an absolute path or a URL."""
-    return f"{root()}/{FOLDERS[job]}/partition_date={date}/run_id={run_id}"
+    """The address of a run of a job for Spark, TransformUsers in transform_users: a path or URL."""
+    folder = "scratch" if job == DIFFERENCE else re.sub(r"\B(?=[A-Z])", "_", job).lower()
+    return f"{root()}/{folder}/partition_date={date}/run_id={run_id}"
 
 
 def root() -> str:

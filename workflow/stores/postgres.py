@@ -133,7 +133,7 @@ def fetch(cursor: Cursor, statement: str | Composed, parameters: Mapping[str, ob
     return cursor.fetchall()
 
 
-def query(statement: str, **parameters: object) -> list[Any]:
+def query(statement: str | Composed, **parameters: object) -> list[Any]:
     """The same on a connection of its own, for a single query."""
     with connect("workflow") as connection, transaction(connection) as cursor:
         return fetch(cursor, statement, parameters)

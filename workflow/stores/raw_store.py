@@ -12,8 +12,9 @@ import dataclasses
 import datetime
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent
 from cassandra.query import BatchStatement, BatchType
 
+from spark_apps.users import KEY, RAW_TABLE, Key
 from workflow import sql
 from workflow.errors import DataError
 from workflow.extraction import Extraction, Page
@@ -54,16 +56,11 @@ class StoredPage:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What an extraction requested and stored. `sha256` is of the pages' digests, in order."""
+    """What an extraction stored. `sha256` is of the pages' digests, in order."""
 
     extraction_date: datetime.date
     extraction_id: uuid.UUID
     state: str
-    source_url: str
-    api_version: str
-    seed: str
-    users_per_day: int
-    page_size: int
     stored: int
     bytes: int
     buckets: int
@@ -72,15 +69,21 @@ class Manifest:
     sha256: str
 
 
-class _Login(msgspec.Struct):
-    uuid: uuid.UUID
+_STORED = [field.name for field in dataclasses.fields(Manifest)]
+_COLUMNS = [*(field.name for field in dataclasses.fields(Extraction)), *_STORED]
+#: For the statements on manifests: what an extraction requested and stored, and what it stored.
+_MANIFEST = {
+    "manifest": ", ".join("source_url" if name == "url" else name for name in _COLUMNS),
+    "marks": ", ".join("?" for _ in _COLUMNS),
+    "stored": ", ".join(_STORED),
+}
 
-
-class _Document(msgspec.Struct):
-    login: _Login
-
-
+# a document as far as its key, each object in the one above
+_Document: Any = Key
+for _name in reversed(KEY.leaf.split(".")):
+    _Document = msgspec.defstruct("Document", [(_name, _Document)])
 _decode = msgspec.json.Decoder(_Document).decode
+_key_in: Callable[[Any], Key] = attrgetter(KEY.leaf)
 
 
 def buckets(rows: int) -> int:
@@ -116,10 +119,11 @@ class RawStore:
         self._key = (date, extraction_id)
         written_at = written_at or datetime.datetime.now(datetime.UTC)
         self._timestamp = (written_at - _EPOCH) // datetime.timedelta(microseconds=1)
-        statements = vars(sql.load("raw_store.cql"))
         self._cql = {
-            name: statement.format(keyspace=cassandra().keyspace)
-            for name, statement in statements.items()
+            name: statement.format(
+                keyspace=cassandra().keyspace, raw=RAW_TABLE, key=KEY.name, **_MANIFEST
+            )
+            for name, statement in vars(sql.load("raw_store.cql")).items()
         }
         self._prepared: dict[str, Any] = {}
 
@@ -164,7 +168,7 @@ class RawStore:
             batch.add(
                 statement,
                 (
-                    *self._key, bucket, position, _user_id(document), document, now,
+                    *self._key, bucket, position, _key_of(document), document, now,
                     self._timestamp,
                 ),
             )  # fmt: skip
@@ -196,11 +200,6 @@ class RawStore:
             extraction_date=date,
             extraction_id=extraction_id,
             state="complete",
-            source_url=extraction.url,
-            api_version=extraction.api_version,
-            seed=extraction.seed,
-            users_per_day=extraction.users_per_day,
-            page_size=extraction.page_size,
             stored=stored,
             bytes=sum(page.bytes for page in ordered),
             buckets=buckets(stored),
@@ -208,7 +207,7 @@ class RawStore:
             finished_at=datetime.datetime.now(datetime.UTC),
             sha256=hashlib.sha256("".join(page.sha256 for page in ordered).encode()).hexdigest(),
         )
-        values = [getattr(manifest, field.name) for field in dataclasses.fields(manifest)]
+        values = (*dataclasses.astuple(extraction), *dataclasses.astuple(manifest))
         self._execute("write_manifest", *values, self._timestamp)
         return manifest
 
@@ -252,9 +251,9 @@ class RawStore:
         self._execute("remove_manifest", self._timestamp, *key)
 
 
-def _user_id(document: str) -> uuid.UUID | None:
-    """The document's login.uuid if it has one: malformed documents are stored, too."""
+def _key_of(document: str) -> Key | None:
+    """The document's key if it has one: malformed documents are stored, too."""
     try:
-        return _decode(document).login.uuid
+        return _key_in(_decode(document))
     except (msgspec.MsgspecError, UnicodeError):
         return None

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 from psycopg2.sql import SQL, Identifier, Literal
 
-from spark_apps.users import COLUMNS, DIMENSIONS, FIGURES
+from spark_apps.users import COLUMNS, DIMENSIONS, FIGURES, KEY, REJECTS, STATISTICS, TABLE
 from workflow import sql
 from workflow.errors import DataError, StoreError
 from workflow.stores.lake import CLEAN, REJECTED, ParquetRun
@@ -32,21 +32,20 @@ Columns = Mapping[str, Sequence[str]]
 
 #: The columns of the three tables after their date, in the order of users.py.
 USER_COLUMNS = (*(column.name for column in COLUMNS), "position")
-REJECT_COLUMNS = ("position", "user_id", "reasons", "offending")
 STATISTICS_COLUMNS = ("dimension", "member", *(name for name, _ in FIGURES))
 
 #: The tables of a day, each with all its columns, the one of the date first.
 TABLES: Columns = {
-    "users": ["partition_date", *USER_COLUMNS],
-    "rejected_users": ["partition_date", *REJECT_COLUMNS],
-    "user_statistics": ["stat_date", *STATISTICS_COLUMNS],
+    TABLE: ["partition_date", *USER_COLUMNS],
+    REJECTS: ["partition_date", "position", KEY.name, "reasons", "offending"],
+    STATISTICS: ["stat_date", *STATISTICS_COLUMNS],
 }
 
 #: What a fingerprint without `columns` covers: the columns of the first schema.
 FIRST_COLUMNS: Columns = {
-    "users": ["partition_date", *USER_COLUMNS[:23], "position"],
-    "rejected_users": TABLES["rejected_users"][:5],
-    "user_statistics": TABLES["user_statistics"][:9],
+    TABLE: ["partition_date", *USER_COLUMNS[:23], "position"],
+    REJECTS: TABLES[REJECTS][:5],
+    STATISTICS: TABLES[STATISTICS][:9],
 }
 
 _CSV = pyarrow.csv.WriteOptions(include_header=False)
@@ -61,12 +60,12 @@ def ensure_month(date: datetime.date) -> None:
 def rows_of_day(users: ParquetRun, statistics: ParquetRun) -> DayRows:
     """Clean users, rejects and statistics as the tables take them, in bounded batches.
 
-    `users` with USER_COLUMNS; rejects with position, user_id and reasons (a list of structs
+    `users` with USER_COLUMNS; rejects with position, key and reasons (a list of structs
     reason, field, value); `statistics` with STATISTICS_COLUMNS.
     """
     return (
         users.batches(USER_COLUMNS, CLEAN),
-        users.batches(["position", "user_id", "reasons"], REJECTED),
+        users.batches(["position", KEY.name, "reasons"], REJECTED),
         statistics.batches(STATISTICS_COLUMNS),
     )
 
@@ -76,11 +75,8 @@ def replace_day(cursor: Cursor, date: datetime.date, rows: DayRows) -> Fingerpri
 
     The rows are streamed. Returns the date's fingerprint.
     """
-    for statement in (
-        _SQL.delete_users,
-        _SQL.delete_rejected_users,
-        _SQL.delete_user_statistics,
-    ):
+    for table, names in TABLES.items():
+        statement = SQL(_SQL.delete_date).format(table=Identifier(table), date=Identifier(names[0]))
         cursor.execute(statement, {"date": date})
     copy_day(cursor, date, rows)
     return _fingerprint(cursor, date, TABLES)
@@ -99,7 +95,7 @@ def fingerprint(date: datetime.date, columns: Columns = TABLES) -> Fingerprint:
             raise
         raise DataError(
             f"{date} was loaded with a column that PostgreSQL no longer has "
-            f"({first_line(exc.__cause__)}); run `workflow rerun {date} --from LoadUsers`."
+            f"({first_line(exc.__cause__)})"
         ) from exc
 
 
@@ -123,9 +119,11 @@ def _fingerprint(cursor: Cursor, date: datetime.date, columns: Columns) -> Finge
 
 
 def statistics(date: datetime.date) -> list[Any]:
-    """The rows of `user_statistics` of a date, in the order of DIMENSIONS."""
-    dimensions = [dimension for dimension, _ in DIMENSIONS]
-    return query(_SQL.statistics_of_date, date=date, dimensions=dimensions)
+    """The statistics of a date, in the order of DIMENSIONS."""
+    statement = SQL(_SQL.statistics_of_date).format(
+        columns=SQL(", ").join(map(Identifier, STATISTICS_COLUMNS)), table=Identifier(STATISTICS)
+    )
+    return query(statement, date=date, dimensions=[name for name, _ in DIMENSIONS])
 
 
 def copy_day(cursor: Cursor, date: datetime.date, rows: DayRows, prefix: str = "") -> None:
@@ -169,7 +167,7 @@ def _csv_of_rejects(date: datetime.date, batches: Iterable[pa.RecordBatch]) -> I
                 reason["field"]: reason["value"] for reason in row["reasons"] if reason["field"]
             }
             writer.writerow(
-                [date, row["position"], row["user_id"], json.dumps(reasons), json.dumps(offending)]
+                [date, row["position"], row[KEY.name], json.dumps(reasons), json.dumps(offending)]
             )
         yield text.getvalue().encode()
 
