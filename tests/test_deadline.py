@@ -6,18 +6,31 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent import futures
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 
+from tests import days
 from tests.conftest import PROJECT, Pipeline, write_config
 from tests.days import states
 from tests.exactness.sickness import day, require_sentence, started
 from workflow.deadline import ENDED
 from workflow.ledger import runs
+from workflow.tasks import ExtractUsers
 
 DATE = datetime.date(2026, 11, 20)
+
+
+class Silent(grpc.GenericRpcHandler):  # type: ignore[misc]  # it publishes no types
+    """A server that takes every request and does not respond before the test ends."""
+
+    def service(self, _: object) -> object:
+        return grpc.unary_unary_rpc_method_handler(lambda *_: time.sleep(20))
+
 
 WATCHED = """
 import sys, time
@@ -116,6 +129,21 @@ def test_a_deadline_waits_for_no_lock_of_the_ledger(pipeline: Pipeline) -> None:
         assert command.ends(within=20) == ENDED
     mend(pipeline)
     pipeline.day(DATE)
+
+
+def test_a_spark_server_that_accepts_and_never_responds_ends_the_step(pipeline: Pipeline) -> None:
+    pipeline.set("source", users_per_day=20)
+    days.run(DATE, ExtractUsers)
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    server.add_generic_rpc_handlers((Silent(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    pipeline.set("spark", engine="connect", remote=f"sc://127.0.0.1:{port}")
+    pipeline.set("lease", deadline=4)
+    done = pipeline.day(DATE, check=ENDED)
+    server.stop(None)
+    assert "TransformUsers of 2026-11-20 took longer than 4 s" in done.stderr
+    assert ("TransformUsers", "failed") in states(pipeline)
 
 
 def test_a_step_whose_spark_server_hangs_ends(pipeline: Pipeline, spark_connect: str) -> None:

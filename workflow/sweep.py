@@ -7,9 +7,11 @@ import logging
 import uuid
 from collections.abc import Sequence
 
+import msgspec
+
 from workflow.errors import StoreError
 from workflow.extraction import Extraction
-from workflow.ledger.details import Extracting
+from workflow.ledger.details import Storing
 from workflow.ledger.lease import Lease
 from workflow.ledger.runs import Run
 from workflow.stores import lake
@@ -22,19 +24,19 @@ def resumable(history: Sequence[Run], extraction: Extraction) -> uuid.UUID | Non
     """The extraction that the last attempt left unfinished, if it requested the same."""
     if not history or not _unswept(history[-1]):
         return None
-    last = Extracting.of(history[-1])
-    return last.extraction_id if last.extraction == extraction else None
+    # compared as written: another version of the code may have requested more or less
+    if history[-1].details.get("extraction") != msgspec.to_builtins(extraction):
+        return None
+    return Storing.of(history[-1]).extraction_id
 
 
 def extractions(lease: Lease, history: Sequence[Run], store: RawStore) -> None:
     """Remove the unpublished extractions, except the one of `store`."""
-    used = {Extracting.of(run).extraction_id for run in history if run.state == "succeeded"}
+    used = {Storing.of(run).extraction_id for run in history if run.state == "succeeded"}
     used.add(store.extraction_id)
-    unused = [
-        run for run in history if _unswept(run) and Extracting.of(run).extraction_id not in used
-    ]
+    unused = [run for run in history if _unswept(run) and Storing.of(run).extraction_id not in used]
     for run in unused:
-        extraction_id = Extracting.of(run).extraction_id
+        extraction_id = Storing.of(run).extraction_id
         store.remove(extraction_id, run.rows_in or 0)
         log.info("Removed the unfinished extraction %s", extraction_id)
     if unused:
@@ -43,7 +45,7 @@ def extractions(lease: Lease, history: Sequence[Run], store: RawStore) -> None:
 
 def _unswept(run: Run) -> bool:
     """Whether an attempt of ExtractUsers may have left documents that were not removed since."""
-    return run.unpublished and not Extracting.of(run).swept
+    return run.unpublished and not Storing.of(run).swept
 
 
 def parquet_runs(lease: Lease) -> None:

@@ -86,7 +86,8 @@ class TransformUsers(Step):
     def work(self, lease: Lease, *inputs: Run) -> Outcome:
         (extract,) = inputs
         rows = extract.rows_out or 0
-        with lease.attempt(inputs, rows_in=rows, details=jobs.describe()) as attempt:
+        with lease.attempt(inputs, rows_in=rows) as attempt:
+            attempt.record(jobs.describe())  # a server may hang here, too
             url = lake.run_url(self.task_family, self.date, attempt.run_id)
             sweep.parquet_runs(lease)
             self.show_progress(f"transforming {rows:,} documents into {url}", 10)
@@ -133,7 +134,8 @@ class ComputeStats(Step):
     def work(self, lease: Lease, *inputs: Run) -> Outcome:
         (transform,) = inputs
         users = transform.rows_out or 0
-        with lease.attempt(inputs, rows_in=users, details=jobs.describe()) as attempt:
+        with lease.attempt(inputs, rows_in=users) as attempt:
+            attempt.record(jobs.describe())
             clean = published(transform)
             clean.rows()  # raises here, as a sentence, when the run is missing
             url = lake.run_url(self.task_family, self.date, attempt.run_id)

@@ -28,15 +28,20 @@ class Details(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return fields
 
 
-class Extracting(Details, frozen=True, kw_only=True):
-    """ExtractUsers, from its start: what it asks for, and under which id it stores it.
+class Storing(Details, frozen=True, kw_only=True):
+    """ExtractUsers, from its start: under which id it stores documents.
 
     swept: no attempt will resume it, and what it stored is removed.
     """
 
     extraction_id: uuid.UUID
-    extraction: Extraction
     swept: bool = False
+
+
+class Extracting(Storing, frozen=True, kw_only=True):
+    """ExtractUsers, from its start, with what it requests."""
+
+    extraction: Extraction
 
 
 class Extracted(Details, frozen=True, kw_only=True):

@@ -109,14 +109,22 @@ class Attempt:
         published then. A commit whose reply was lost with the connection counts if PostgreSQL
         confirms it.
         """
+        if self._succeeded:
+            raise RuntimeError("an attempt is published once")
         try:
             with _lease_transaction(self._connection) as cursor:
                 yield cursor
                 if not self._succeeded:
                     raise RuntimeError("an attempt publishes rows without its ledger row")
         except LeaseError:
-            if not self._is_committed():
+            if not self._succeeded or not self._is_committed():
                 raise
+
+    def record(self, details: Details) -> None:
+        """Add details to the ledger row, at once."""
+        with _lease_transaction(self._connection) as cursor:
+            parameters = {"run_id": self.run_id, "details": Json(details.as_json())}
+            cursor.execute(_SQL.record_details, parameters)
 
     def succeed(self, cursor: Cursor, outcome: Outcome) -> Outcome:
         """Write the outcome into the ledger row, in the transaction of `publishing`.

@@ -52,18 +52,21 @@ def plan(dates: Sequence[datetime.date]) -> list[DatePlan]:
     known = runs.snapshot(day.versions(), min(dates), max(dates))
     if any(_is_orphan(run, known) for run in known.newest.values()):  # or it has just finished
         known = runs.snapshot(day.versions(), min(dates), max(dates))
-    return [_date_plan(date, known, day.steps()) for date in dates]
+    steps = {step: [task.task_family for task in step.deps()] for step in day.steps()}
+    return [_date_plan(date, known, steps) for date in dates]
 
 
-def _date_plan(date: datetime.date, known: Snapshot, steps: Sequence[Step]) -> DatePlan:
-    """`steps` may be of another date: all dates have the same."""
-    plans = [_step_plan(date, known, step) for step in steps]
+def _date_plan(
+    date: datetime.date, known: Snapshot, steps: Mapping[Step, Sequence[str]]
+) -> DatePlan:
+    """`steps`, with what they read, may be of another date: all dates have the same."""
+    plans = [_step_plan(date, known, step, inputs) for step, inputs in steps.items()]
     extract = known.current.get((date, EXTRACT))
     other = Extracting.of(extract).extraction.other_settings(date) if extract else []
     return DatePlan(date=date, steps=plans, other_settings=other)
 
 
-def _step_plan(date: datetime.date, known: Snapshot, step: Step) -> StepPlan:
+def _step_plan(date: datetime.date, known: Snapshot, step: Step, inputs: Sequence[str]) -> StepPlan:
     job = step.task_family
     current, newest = known.current.get((date, job)), known.newest.get((date, job))
     if current:
@@ -71,7 +74,6 @@ def _step_plan(date: datetime.date, known: Snapshot, step: Step) -> StepPlan:
     elif newest is None:
         reason, why = "never_ran", "never ran"
     elif newest.state == "succeeded":
-        inputs = [task.task_family for task in step.deps()]
         reads = {name: known.current.get((date, name)) for name in inputs}
         reason, why = _reason_of_stale(newest, step.logic_version, reads)
     else:

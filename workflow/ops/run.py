@@ -37,18 +37,22 @@ def run_due(dates: Sequence[datetime.date], options: Sequence[str]) -> list[date
         chunk = [date for date in due if date < min(stops)]
         context = multiprocessing.get_context("fork")
         child = context.Process(target=_luigi, args=(chunk[0], chunk[-1], options))
+        before = _newest(chunk, options)
         child.start()
-        try:
-            child.join()
-        except KeyboardInterrupt:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid or 0, signal.SIGINT)
-            child.join()
-            raise
+        interrupted = False
+        while child.is_alive():
+            try:
+                child.join()
+            except KeyboardInterrupt:
+                interrupted = True
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid or 0, signal.SIGINT)
+        if interrupted:
+            raise KeyboardInterrupt
         if child.exitcode == 1:  # it has printed why nothing can run
             sys.exit(1)
         ended = child.exitcode == deadline.ENDED or (child.exitcode or 0) < 0
-        tried |= (ended and _worked_on(chunk, child.pid, options)) or set(chunk)
+        tried |= (ended and _worked_on(chunk, child.pid, before, options)) or set(chunk)
     return _due(dates, options)
 
 
@@ -63,14 +67,25 @@ def _due(
     return [date for date in dates if date not in done]
 
 
+def _newest(dates: Sequence[datetime.date], options: Sequence[str]) -> list[runs.Run]:
+    """The newest row of each step of some dates."""
+    with settings_from(options):
+        return [*runs.snapshot({}, dates[0], dates[-1]).newest.values()]
+
+
 def _worked_on(
-    dates: Sequence[datetime.date], process: int | None, options: Sequence[str]
+    dates: Sequence[datetime.date],
+    process: int | None,
+    before: Sequence[runs.Run],
+    options: Sequence[str],
 ) -> set[datetime.date]:
     """The dates on which a process has left an attempt without success."""
-    with settings_from(options):
-        newest = runs.snapshot({}, dates[0], dates[-1]).newest.values()
+    # in containers every child may have the same number: only rows that came since are its own
+    last = max((run.seq for run in before), default=0)
     return {
-        run.partition_date for run in newest if run.process == process and run.state != "succeeded"
+        run.partition_date
+        for run in _newest(dates, options)
+        if run.seq > last and run.process == process and run.state != "succeeded"
     }
 
 

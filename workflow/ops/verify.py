@@ -16,7 +16,7 @@ from cassandra.cluster import Session
 from spark_apps.users import REJECTS, TABLE
 from workflow.errors import DataError, StoreError
 from workflow.ledger import runs
-from workflow.ledger.details import Computed, Extracted, Extracting, Loaded
+from workflow.ledger.details import Computed, Extracted, Loaded, Storing
 from workflow.ledger.runs import Run, Versions
 from workflow.stores import cassandra, lake, raw_store, warehouse
 from workflow.stores.raw_store import RawStore
@@ -85,7 +85,7 @@ def _with_remedy(problem: str, run: Run) -> str:
 
 def _raw_problems(session: Session, run: Run) -> tuple[int, list[str]]:
     """The number of documents, and what is wrong with the extraction that a run published."""
-    extraction_id = Extracting.of(run).extraction_id
+    extraction_id = Storing.of(run).extraction_id
     store = RawStore(session, run.partition_date, extraction_id)
     manifest = store.manifest()
     if manifest is None:
@@ -197,7 +197,7 @@ def _leftovers(session: Session, date: datetime.date) -> Iterator[str]:
         for run_id in sorted(left):
             yield f"{job}: the Parquet run {run_id} was not finished."
     attempts = [run for run in history if run.job == EXTRACT and run.details]
-    extractions = {run.run_id: Extracting.of(run).extraction_id for run in attempts}
+    extractions = {run.run_id: Storing.of(run).extraction_id for run in attempts}
     used = {extractions[run_id] for run_id in extractions.keys() - ended}
     unfinished = {extractions[run_id] for run_id in extractions.keys() & ended}
     for extraction_id in sorted(unfinished - used):

@@ -69,6 +69,10 @@ VALUES
      %(host)s, %(process)s, %(requested_by)s, %(details)s)
 RETURNING run_id, rows_in, started_at;
 
+-- name: record_details
+UPDATE extraction_metadata SET details = details || %(details)s
+WHERE run_id = %(run_id)s AND state = 'running';
+
 -- name: mark_swept
 UPDATE extraction_metadata SET details = details || '{"swept": true}'
 WHERE run_id = ANY(%(run_ids)s::uuid[]);
@@ -87,8 +91,8 @@ SELECT state FROM extraction_metadata WHERE run_id = %(run_id)s FOR SHARE;
 
 -- name: end_without_success
 -- With short timeouts, because the process may be about to end at its deadline.
-SET LOCAL lock_timeout = '5s';
-SET LOCAL statement_timeout = '5s';
+SET LOCAL lock_timeout = '4s';
+SET LOCAL statement_timeout = '4s';
 UPDATE extraction_metadata
 SET state = %(state)s, finished_at = clock_timestamp(), error = %(error)s
 WHERE run_id = %(run_id)s AND state = 'running';
