@@ -15,6 +15,7 @@ from tests.conftest import (  # noqa: F401
     PROJECT,
     cassandra,
     pipeline,
+    services,
     spark_connect,
     stack,
 )
