@@ -37,7 +37,8 @@ def run_due(dates: Sequence[datetime.date], options: Sequence[str]) -> list[date
         chunk = [date for date in due if date < min(stops)]
         context = multiprocessing.get_context("fork")
         child = context.Process(target=_luigi, args=(chunk[0], chunk[-1], options))
-        before = _newest(chunk, options)
+        # of one date nothing is left to tell apart: the daily run need not ask
+        before = _newest(chunk, options) if len(chunk) > 1 else []
         child.start()
         interrupted = False
         while child.is_alive():
