@@ -18,7 +18,7 @@ WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install run test test-fast test-captured test-crash prove chaos lint errors bench stack down reset secrets lock lock-jars clean
+.PHONY: help venv install run test test-fast test-captured test-crash prove chaos fuzz lint errors data bench stack down reset secrets lock lock-jars clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ prove: install  ## watch one day's run being killed ten times, and compare: abou
 chaos: install  ## kill the pipeline at random and compare; MINUTES=5 SEED=number
 	@$(BIN)/python -m tests.exactness.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+fuzz: install  ## send the pipeline anything, and look whether it does harm; MINUTES=10 SEED=number
+	@$(BIN)/python -m tests.exactness.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 lint: install  ## check formatting, lint, types and import direction
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -103,6 +106,9 @@ lint: install  ## check formatting, lint, types and import direction
 errors: install  ## write docs/errors.md from the sentences that the tests see
 	@$(PYTEST) --write-errors tests/test_bad_input.py tests/test_bad_source.py \
 		tests/test_cassandra_password.py
+
+data: install  ## write docs/data.md from the home of columns, rules and statistics
+	@$(BIN)/workflow data > docs/data.md.new && mv docs/data.md.new docs/data.md
 
 bench: install  ## time a new date against its budget, and each step; SIZES=1000,20000 JSON=file
 	@$(BIN)/python benchmarks/day.py

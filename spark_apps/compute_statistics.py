@@ -22,15 +22,14 @@ from spark_apps.users import DIMENSIONS, FIGURES
 def compute(users: DataFrame) -> DataFrame:
     """Count and age of the users of a day, by each of DIMENSIONS.
 
-    users needs gender string, nationality string, age smallint, none of them null. The result
-    has a row for each member that occurs and always one for all/all, with 0 users and nulls on
-    an empty day: dimension string, member string, users bigint, share decimal(7,6) of the
-    day's users, age_avg decimal(5,2), age_min smallint, age_median decimal(5,2) (interpolated
-    exactly), age_max smallint.
+    users needs gender string, nationality string, age smallint, of which only age may be null. The
+    result has a row for each member that occurs and always one for all/all, with 0 users and
+    nulls on an empty day: dimension string, member string, users bigint, share decimal(7,6) of
+    the day's users, and over the ages that are not null age_avg decimal(5,2), age_min smallint,
+    age_median decimal(5,2) (interpolated exactly), age_max smallint.
     """
     members = ", ".join(
-        f"named_struct('dimension', '{dimension}', 'member', {member})"
-        for dimension, member in DIMENSIONS
+        f"named_struct('dimension', '{one.name}', 'member', {one.value})" for one in DIMENSIONS
     )
     # A day has at most a few thousand kinds of users, however many users it has.
     kinds = users.groupBy("gender", "nationality", "age").agg(F.count("*").alias("n"))
@@ -48,28 +47,26 @@ def compute(users: DataFrame) -> DataFrame:
         )
         .groupBy("dimension", "member", "age")
         .agg(F.sum("n").alias("n"))
+        .withColumn("with_age", F.expr("CASE WHEN age is null THEN 0 ELSE n END"))
     )
     member = Window.partitionBy("dimension", "member")
     up_to_age = member.orderBy("age").rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    # of N users in order of age, the median lies between number (N+1) div 2 and N div 2 + 1
+    # of N ages in order, the median lies between number (N+1) div 2 and N div 2 + 1
     return (
-        by_age.withColumn("members", F.sum("n").over(member))
-        .withColumn("up_to_age", F.sum("n").over(up_to_age))
+        by_age.withColumn("ages", F.sum("with_age").over(member))
+        .withColumn("up_to_age", F.sum("with_age").over(up_to_age))
         .groupBy("dimension", "member")
         .agg(
             F.sum("n").alias("users"),
+            F.sum("with_age").alias("aged"),
             F.sum(F.expr("age * n")).alias("age_sum"),
             F.min("age").alias("age_min"),
-            F.min(F.expr("CASE WHEN up_to_age >= (members + 1) div 2 THEN age END")).alias(
-                "age_low"
-            ),
-            F.min(F.expr("CASE WHEN up_to_age >= members div 2 + 1 THEN age END")).alias(
-                "age_high"
-            ),
+            F.min(F.expr("CASE WHEN up_to_age >= (ages + 1) div 2 THEN age END")).alias("age_low"),
+            F.min(F.expr("CASE WHEN up_to_age >= ages div 2 + 1 THEN age END")).alias("age_high"),
             F.max("age").alias("age_max"),
         )
         .withColumn("total", F.max("users").over(Window.partitionBy(F.lit(0))))
-        .select("dimension", "member", *(F.expr(sql).alias(name) for name, sql in FIGURES))
+        .select("dimension", "member", *(F.expr(one.value).alias(one.name) for one in FIGURES))
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from psycopg2.extras import Json
 
 from tests.conftest import Pipeline
 from tests.rehearsal import Rehearsal
@@ -91,12 +92,12 @@ def complete_dates(cursor: Cursor, first: datetime.date, days: int) -> None:
             rows_in, rows_out, rows_rejected, rows_erased, finished_at, host, process, requested_by)
         SELECT md5(job || d)::uuid, job, d, 'succeeded',
             ARRAY(SELECT md5(i || d)::uuid FROM unnest(reads) i),
-            1, 1, 1, 0, 0, now(), 'h', 1, 'u'
+            (%s::jsonb ->> job)::integer, 1, 1, 0, 0, now(), 'h', 1, 'u'
         FROM generate_series(%s::date, %s::date + %s - 1, interval '1 day') AS s (t),
             LATERAL (SELECT t::date AS d) AS dates,
             (VALUES ('ExtractUsers', ARRAY[]::text[]), ('TransformUsers', ARRAY['ExtractUsers']),
                     ('ComputeStats', ARRAY['TransformUsers']),
                     ('LoadUsers', ARRAY['TransformUsers', 'ComputeStats'])) AS j (job, reads)
         """,
-        (first, first, days),
+        (Json(VERSIONS), first, first, days),
     )

@@ -8,6 +8,7 @@ sentence that a person sees.
 import dataclasses
 import datetime
 import re
+from typing import Any
 
 import pytest
 
@@ -75,9 +76,7 @@ SICK = {
     "delay": Case(plan="delay=5", wrong="a response that comes too late", said="timed out"),
     "hang": Case(plan="hang", wrong="no response", said="timed out"),
     "close": Case(plan="close", wrong="a closed connection", said=r"got no response \(.*\)"),
-    "drip": Case(
-        plan="drip=5", wrong="a slow drip", said=r"got a body that took longer than 0\.5 s"
-    ),
+    "drip": Case(plan="drip=5", wrong="a slow drip", said="timed out"),
     "cut": Case(plan="cut", wrong="half a body", said=r"got no response \(.*\)"),
     "empty": Case(plan="empty", wrong="empty results", said=other("users", "1", "10")),
     "one-user": Case(plan="one-user", wrong="one user", said=other("users", "1", "10")),
@@ -99,9 +98,11 @@ SICK = {
     ),
     "broken-gzip": Case(plan="broken-gzip", wrong="half a gzip stream", said=".*"),
     "not-utf8": Case(
-        plan="not-utf8", wrong="not UTF-8", said=r"got a response that is not JSON \(.*\)"
+        plan="not-utf8", wrong="not UTF-8", said="got a page in which 10 of 10 users are not JSON"
     ),
-    "huge": Case(plan="huge=1", wrong="a huge body", said="got a body of more than 300,000 bytes"),
+    "huge": Case(
+        plan="huge=25", wrong="a huge body", said="got a body of more than 12,000,000 bytes"
+    ),
 }
 
 
@@ -153,8 +154,8 @@ def test_a_refusal_ends_at_once(pipeline: Pipeline, source: Rehearsal, sentence:
             run(ExtractUsers)
         text = str(failed.value)
         assert text == (
-            f"{source.control}/api/1.4/ returned status {status} {reason}, which a retry "
-            "will not change; check [source] url (--source-url)."
+            f"{source.control}/api/1.4/ returned status {status} {reason}; a retry will not "
+            "change that. Check [source] url (--source-url)."
         )
         assert source.requests == 1
         sentence(AREA, f"status {status}", text)
@@ -205,22 +206,22 @@ def test_a_bad_night_ends_with_the_rows_of_a_good_one(
 class Spoilt:
     """A fault of users: its step, what is wrong, the reason and the value in rejected_users.
 
-    `rejects` are of 50 users, when 2 of them are spoilt and when all are.
+    `...` is any value; `rejects` are of 50 users, when 2 of them are spoilt and when all are.
     """
 
     plan: str
     wrong: str
     reason: str
-    offending: dict[str, str | None] = dataclasses.field(default_factory=dict)
+    offending: dict[str, Any] = dataclasses.field(default_factory=dict)
     rejects: tuple[int, int] = (2, 50)
 
 
 SPOILT = {
     "missing": Spoilt(
-        plan="missing=email",
+        plan="missing=name.last",
         wrong="a missing field",
-        reason="email_invalid",
-        offending={"email": None},
+        reason="last_name_missing",
+        offending={"name.last": None},
     ),
     "missing-key": Spoilt(
         plan="missing=login.uuid",
@@ -243,7 +244,7 @@ SPOILT = {
     "number": Spoilt(
         plan="set=email:17",
         wrong="a number instead of text",
-        reason="email_invalid",
+        reason="wrong_structure",
         offending={"email": "17"},
     ),
     "no-date": Spoilt(
@@ -253,16 +254,16 @@ SPOILT = {
         offending={"dob.date": "1963-02-30T00:00:00.000Z"},
     ),
     "list": Spoilt(
-        plan="mistyped=email",
+        plan="mistyped=gender",
         wrong="a list instead of text",
         reason="wrong_structure",
-        offending={"email": None},
+        offending={"gender": ...},
     ),
     "epoch-dates": Spoilt(
         plan="epoch-dates",
         wrong="the epoch dates of version 1.0",
         reason="wrong_structure",
-        offending={"dob.date": None, "registered.date": None},
+        offending={"dob.date": ..., "registered.date": ...},
     ),
     "null-user": Spoilt(plan="user=null", wrong="null instead of a user", reason="not_an_object"),
     "surrogate": Spoilt(
@@ -297,9 +298,10 @@ def test_spoilt_users_are_rejected_and_too_many_fail_the_day(
     run(*STEPS)
     published = tables(pipeline)
     rejected = pipeline.rows("SELECT reasons, offending FROM rejected_users")
-    assert [(row.reasons, row.offending) for row in rejected] == [
-        ([case.reason], case.offending)
-    ] * few
+    assert [row.reasons for row in rejected] == [[case.reason]] * few
+    for row in rejected:
+        assert row.offending.keys() == case.offending.keys()
+        assert all(value in {..., row.offending[field]} for field, value in case.offending.items())
     assert pipeline.rows("SELECT total_users FROM user_statistics_daily") == [(50 - few,)]
 
     runs.invalidate("ExtractUsers", [DATE], logic_version=1, reason=None)
@@ -311,7 +313,8 @@ def test_spoilt_users_are_rejected_and_too_many_fail_the_day(
     text = str(failed.value)
     assert text == (
         f"{many} of 50 users of {DATE} broke a rule, more than the 5 % allowed "
-        f"({case.reason} {many}); nothing was published. Check the source, or raise [rules] "
+        f"({case.reason} {many}); nothing was published. If the source sent something wrong that "
+        f"day, run `workflow rerun {DATE} --from ExtractUsers`; else raise [rules] "
         "rejected_percent_max (--rules-rejected-percent-max)."
     )
     sentence(AREA, f"{case.wrong}, in too many users", text)

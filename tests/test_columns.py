@@ -1,15 +1,18 @@
 """One home for a column: spark_apps/users.py, the tables, and what a load remembers."""
 
 import datetime
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
-from spark_apps.users import COLUMNS, LEAVES
+from spark_apps.users import COLUMNS, FIGURES, SHAPE, Column, Figure
 from tests import days
 from tests.conftest import PROJECT, Pipeline
 from tests.days import STEPS
+from workflow.ops.data import page
 from workflow.ops.verify import Verdict, verify
 from workflow.stores.warehouse import FIRST_COLUMNS, TABLES
 
@@ -26,24 +29,36 @@ def test_the_home_is_data_that_costs_no_library() -> None:
 
 def test_every_column_has_a_name_a_leaf_and_rules_of_its_own() -> None:
     assert len({column.name for column in COLUMNS}) == len(COLUMNS)
-    assert set(LEAVES) == {column.leaf for column in COLUMNS}
+    assert set(SHAPE.leaves) == {column.leaf for column in COLUMNS}
     reasons = [rule.reason for column in COLUMNS for rule in column.rules]
     assert len(set(reasons)) == len(reasons)
     assert all(column.rules for column in COLUMNS)
 
 
+#: The columns of a table as information_schema has them; the type with its length or precision.
+IN_POSTGRESQL = """
+SELECT
+    column_name AS name, is_nullable = 'YES' AS nullable, format_type(atttypid, atttypmod) AS type
+FROM information_schema.columns
+JOIN pg_attribute ON attrelid = table_name::regclass AND attname = column_name
+WHERE table_name = %s ORDER BY ordinal_position
+"""
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_the_tables_have_the_columns_of_the_home(pipeline: Pipeline, table: str) -> None:
-    found = pipeline.rows(
-        "SELECT column_name AS name, is_nullable AS nullable FROM information_schema.columns "
-        "WHERE table_name = %s ORDER BY ordinal_position",
-        table,
-    )
+    found = pipeline.rows(IN_POSTGRESQL, table)
     first = list(FIRST_COLUMNS[table])
     later = [name for name in TABLES[table] if name not in first]
     assert [column.name for column in found] == [*first, *later]
-    if table == "users":  # a rule rejects what is null
-        assert {column.nullable for column in found} == {"NO"}
+    # a rule rejects what is null in a column that never is
+    homes: dict[str, Sequence[Column | Figure]] = {"users": COLUMNS, "user_statistics": FIGURES}
+    expected = {one.name: (one.type, bool(one.null)) for one in homes.get(table, ())}
+    types = {column.name: (column.type, column.nullable) for column in found}
+    assert {name: types[name] for name in expected} == expected
+    section = page().split(f"\n## `{table}`\n")[1].split("\n## ")[0]
+    documented = re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|.* \|$", section, re.MULTILINE)
+    assert {name: (type_, null != "never") for name, type_, null in documented} == types
 
 
 def verdict() -> Verdict:

@@ -181,19 +181,21 @@ def test_a_dead_source_fails_the_day_clearly(pipeline: Pipeline) -> None:
 
 
 def test_too_many_rejects_fail_the_day_with_their_reasons(pipeline: Pipeline) -> None:
-    url = f"{pipeline.stack.standin_url}?exc=email"  # every user breaks the same rule
+    url = f"{pipeline.stack.standin_url}?exc=gender"  # every user breaks the same rule
     pipeline.set("source", users_per_day=50, url=url)
     done = pipeline.day(DATE, check=None)
     assert done.returncode != 0
     assert "50 of 50 users of 2026-11-20 broke a rule" in done.stderr
-    assert "(email_invalid 50)" in done.stderr
+    assert "(gender_unknown 50)" in done.stderr
     assert "Traceback" not in done.stderr
     assert {state for job, state in states(pipeline) if job == "TransformUsers"} == {"failed"}
     assert pipeline.rows("SELECT * FROM rejected_users") == []
 
     pipeline.day(DATE, "--rules-rejected-percent-max", "100")
     rows = pipeline.rows("SELECT DISTINCT reasons, offending FROM rejected_users")
-    assert [(row.reasons, row.offending) for row in rows] == [(["email_invalid"], {"email": None})]
+    assert [(row.reasons, row.offending) for row in rows] == [
+        (["gender_unknown"], {"gender": None})
+    ]
     (total,) = pipeline.rows("SELECT total_users, avg_age FROM user_statistics_daily")
     assert (total.total_users, total.avg_age) == (0, None)
     pipeline.run("workflow", "verify")

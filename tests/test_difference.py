@@ -14,7 +14,7 @@ DATE = datetime.date(2026, 11, 20)
 def test_diff_shows_what_this_code_would_change_and_publishes_nothing(pipeline: Pipeline) -> None:
     pipeline.set(
         "source", users_per_day=50,
-        url=pipeline.stack.standin_url.replace("/api/", "/faults/diff/missing=email,users=2/api/"),
+        url=pipeline.stack.standin_url.replace("/api/", "/faults/diff/missing=gender,users=2/api/"),
     )  # fmt: skip
     days.run(DATE, *STEPS)
     same = pipeline.run("workflow", "plan", str(DATE), "--diff").stdout

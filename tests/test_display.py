@@ -136,14 +136,14 @@ def test_a_day_fits_the_screen(shown: Shown, columns: int) -> None:
                "age_max": 120}  # fmt: skip
     rows = [
         SimpleNamespace(dimension=dimension, member=member, **figures)
-        for dimension, member in (("all", "all"), ("nationality", "IR"), ("age_band", "under 18"))
+        for dimension, member in (("all", "all"), ("nationality", "IR"), ("age_band", "0-17"))
     ]
     lines = shown(columns, display.day, done(), rows)
     tables = [line for line in lines if not line.startswith("source")]
     assert max(map(len, tables)) <= columns
     text = "\n".join(lines)
     assert text.count("1,000,000") == text.count("83.46") == len(JOBS)
-    assert re.search(r"under 18 +│ 999,000 │ 100\.0% │ +41\.5 │ +41 │ +0 │ +120", text)
+    assert re.search(r"0-17 +│ 999,000 │ 100\.0% │ +41\.5 │ +41 │ +0 │ +120", text)
     assert "nationality" not in text
     assert f"source  stand-in: invented people, {URL}" in lines
     assert "engine  sail 0.7" in lines

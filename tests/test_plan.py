@@ -74,7 +74,7 @@ def test_a_new_logic_version(pipeline: Pipeline) -> None:
     days.run(DATE, *STEPS)
     pipeline.rows("UPDATE extraction_metadata SET logic_version = 0 WHERE job = 'ComputeStats'")
     assert reasons(pipeline) == ["done", "done", "logic_changed", "input_due"]
-    assert why(pipeline, "ComputeStats") == "logic changed: version 0, now 1"
+    assert why(pipeline, "ComputeStats") == "logic changed: version 0, now 2"
 
 
 def test_a_failure_an_interruption_and_a_run_that_goes_on(pipeline: Pipeline) -> None:

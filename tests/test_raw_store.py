@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Pipeline
 from workflow.errors import DataError, SchemaError, SettingsError, StoreError
-from workflow.extraction import Extraction, Page
+from workflow.extraction import Document, Extraction, Page
 from workflow.stores import cassandra, raw_store
 from workflow.stores.raw_store import RawStore
 
@@ -32,7 +32,13 @@ def page(asked: Extraction, number: int, filling: str = "") -> Page:
         json.dumps({"login": {"uuid": str(uuid.UUID(int=n))}, "x": filling or "é\u200c"})
         for n in range(asked.page_rows(number))
     ]
-    return Page(number=number, offset=asked.offset(number), documents=documents, server="")
+    return page_of(*documents, number=number, offset=asked.offset(number))
+
+
+def page_of(*documents: str, number: int = 1, offset: int = 0) -> Page:
+    """A page of documents as a response holds them."""
+    parts: list[Document] = [memoryview(text.encode()) for text in documents]
+    return Page(number=number, offset=offset, documents=parts, server="a test")
 
 
 @pytest.fixture
@@ -43,7 +49,7 @@ def store(cassandra: Any) -> RawStore:
 def test_documents_come_back_as_they_were(store: RawStore, cassandra: Any) -> None:
     asked = extraction(3, 3)
     odd = ['{"a": "\\ud800"}', "null", '{"login":{"uuid":7}}\t\u200c']
-    store.write_page(Page(number=1, offset=0, documents=odd, server=""))
+    store.write_page(page_of(*odd))
     assert list(store.documents(0)) == list(enumerate(odd))
     stored = store.pages()[1]
     assert (stored.rows, stored.bytes) == (3, sum(len(text.encode()) for text in odd))
@@ -65,8 +71,8 @@ def test_documents_come_back_as_they_were(store: RawStore, cassandra: Any) -> No
 
 def test_user_ids_are_kept_where_documents_have_one(store: RawStore, cassandra: Any) -> None:
     asked = extraction(2, 2)
-    documents = [*page(asked, 1).documents[:1], '{"login": {"uuid": "none"}}']
-    store.write_page(Page(number=1, offset=0, documents=documents, server=""))
+    store.write_page(page(asked, 1))
+    store.write_page(page_of('{"login": {"uuid": "none"}}', offset=1))
     rows = cassandra.execute(
         "SELECT position, user_id FROM batch_keyspace.raw_users WHERE extraction_date = %s "
         "AND extraction_id = %s AND bucket = 0",

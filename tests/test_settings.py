@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.conftest import PROJECT, load_config, write_config
 from workflow import settings
@@ -70,4 +71,7 @@ def test_no_proxy_is_added_to_not_replaced(monkeypatch: pytest.MonkeyPatch) -> N
     import os
 
     assert os.environ["no_proxy"] == "example.org,127.0.0.1,localhost,::1"
-    assert os.environ["NO_PROXY"] == "127.0.0.1,localhost,::1"
+    assert os.environ["NO_PROXY"] == os.environ["no_proxy"]
+    monkeypatch.setenv("NO_PROXY", "*")
+    ignore_proxy_on_loopback()
+    assert requests.utils.should_bypass_proxies("http://anywhere.example/", None)

@@ -10,7 +10,8 @@ import pytest
 from tests import days
 from tests.conftest import Pipeline
 from tests.days import STEPS, VERSIONS
-from workflow.extraction import Extraction, Page
+from tests.test_raw_store import page_of
+from workflow.extraction import Extraction
 from workflow.ledger import runs
 from workflow.ledger.lease import take_lease
 from workflow.stores import lake, raw_store
@@ -35,7 +36,7 @@ def extraction_ids(session: Any) -> set[uuid.UUID]:
 
 
 def test_a_half_written_parquet_run_is_swept_by_the_next_attempt(pipeline: Pipeline) -> None:
-    pipeline.set("source", users_per_day=50, url=f"{pipeline.stack.standin_url}?exc=email")
+    pipeline.set("source", users_per_day=50, url=f"{pipeline.stack.standin_url}?exc=gender")
     pipeline.day(DATE, check=None)  # too many rejects
     (failed,) = attempts("TransformUsers")
     assert lake.run_ids("TransformUsers", DATE) == {failed.run_id}
@@ -98,17 +99,13 @@ def test_an_extraction_that_nobody_can_go_on_with_is_swept(
     pipeline.run("workflow", "verify")
 
 
-def page(text: str) -> Page:
-    return Page(number=1, offset=0, documents=[text], server="a test")
-
-
 def test_an_older_attempt_that_writes_later_changes_nothing(cassandra: Any) -> None:
     extraction_id = uuid.uuid4()
     newer = raw_store.RawStore(cassandra, DATE, extraction_id, written_at=LATER)
     older = raw_store.RawStore(cassandra, DATE, extraction_id, written_at=EARLIER)
-    newer.write_page(page('{"age": 41}'))
+    newer.write_page(page_of('{"age": 41}'))
     before = newer.pages()
-    older.write_page(page('{"age": 40}'))
+    older.write_page(page_of('{"age": 40}'))
     assert [*newer.documents(0)] == [(0, '{"age": 41}')]
     assert newer.pages() == before
 
@@ -119,10 +116,10 @@ def test_what_comes_after_the_sweep_is_swept_too(cassandra: Any) -> None:
     extraction = Extraction(
         url="http://h/1.4/", api_version="1.4", seed="s", users_per_day=1, page_size=1
     )
-    older.write_page(page("{}"))
+    older.write_page(page_of("{}"))
     older.publish_manifest(extraction, EARLIER)
     raw_store.RawStore(cassandra, DATE, extraction_id, written_at=LATER).remove(extraction_id, 1)
-    older.write_page(page("{}"))
+    older.write_page(page_of("{}"))
     assert [*older.documents(0)] == []
     assert older.pages() == {}
     assert older.manifest() is None

@@ -5,10 +5,11 @@ import uuid
 
 import pytest
 
+from spark_apps.documents import MASK
 from tests import days
 from tests.conftest import Pipeline
 from tests.days import STEPS
-from workflow.ops.trace import MASK, masked
+from workflow.ops.trace import masked
 
 DATE = datetime.date(2026, 11, 20)
 

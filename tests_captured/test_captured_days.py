@@ -37,11 +37,17 @@ def instant(text: str) -> datetime.datetime:
     return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")
 
 
+def offset(text: str) -> str:
+    """-3:30 as -03:30, 5:00 as +05:00."""
+    hours, minutes = text.lstrip("+-").split(":")
+    return f"{'-' if text.startswith('-') else '+'}{hours:0>2}:{minutes}"
+
+
 def expected(user: dict[str, Any], day: datetime.date, position: int) -> dict[str, Any]:
     """A row of `users`, made from the document by Python alone."""
     location, login = user["location"], user["login"]
     born = instant(user["dob"]["date"]).date()
-    return {
+    row = {
         "partition_date": day,
         "user_id": uuid.UUID(login["uuid"]),
         "username": login["username"],
@@ -62,12 +68,13 @@ def expected(user: dict[str, Any], day: datetime.date, position: int) -> dict[st
         "postcode": str(location["postcode"]),
         "latitude": Decimal(location["coordinates"]["latitude"]),
         "longitude": Decimal(location["coordinates"]["longitude"]),
-        "timezone_offset": location["timezone"]["offset"],
+        "timezone_offset": offset(location["timezone"]["offset"]),
         "nationality": user["nat"],
         "registered_at": instant(user["registered"]["date"]),
         "picture_url": user["picture"]["large"],
         "position": position,
     }
+    return {name: value.strip() if isinstance(value, str) else value for name, value in row.items()}
 
 
 def test_captured_days_on_every_engine(

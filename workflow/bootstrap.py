@@ -34,9 +34,11 @@ def bootstrap() -> None:
 def ignore_proxy_on_loopback() -> None:
     """Make every library bypass an HTTP proxy for loopback addresses.
 
-    requests, urllib and gRPC all honour NO_PROXY, in one case or the other.
+    requests, urllib and gRPC honour NO_PROXY, in one case or the other, and look no further than
+    the first that is set: so each gets the hosts of both.
     """
-    for name in ("no_proxy", "NO_PROXY"):
-        hosts = [host for host in os.environ.get(name, "").split(",") if host]
-        missing = [host for host in ("127.0.0.1", "localhost", "::1") if host not in hosts]
-        os.environ[name] = ",".join(hosts + missing)
+    names = ("no_proxy", "NO_PROXY")
+    hosts = [host for name in names for host in os.environ.get(name, "").split(",") if host]
+    hosts = list(dict.fromkeys([*hosts, "127.0.0.1", "localhost", "::1"]))
+    # * must stand alone, and means every host
+    os.environ.update(dict.fromkeys(names, "*" if "*" in hosts else ",".join(hosts)))

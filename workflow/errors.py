@@ -23,9 +23,17 @@ from typing import Any
 from luigi.rpc import RPCError
 from luigi.task_register import TaskClassException
 
+from workflow.printable import printable
+
+#: A sentence may repeat what a source or a server said, which may be of any length.
+SENTENCE_MAX = 2_000
+
 
 class WorkflowError(Exception):
-    """Root of all errors raised on purpose. `str()` of it is the sentence to show."""
+    """Root of all errors raised on purpose. `str()` of it is the sentence to show, printable."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence, SENTENCE_MAX))
 
 
 class SettingsError(WorkflowError):
@@ -100,15 +108,27 @@ def show_uncaught(
     if sentence is None:
         sys.__excepthook__(kind, error, traceback)
     else:
-        print(f"Error: {sentence}", file=sys.stderr)
+        print(f"Error: {printable(sentence, SENTENCE_MAX)}", file=sys.stderr)
 
 
 class SentenceFormatter(logging.Formatter):
-    """Logs an error as its sentence where it has one, else with its traceback."""
+    """Logs an error as its sentence where it has one, else with its traceback.
+
+    All lines but the first are indented, so that no text can look like a record of its own.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The lines of a record, before any traceback."""
+        record.message = _indented(record.message)
+        return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:
         """The sentence, the traceback, or nothing where Luigi logs the absence of an error."""
         if ei[1] is None:
             return ""
         sentence = sentence_of(ei[1])
-        return super().formatException(ei) if sentence is None else f"Error: {sentence}"
+        return _indented(f"Error: {sentence}" if sentence else super().formatException(ei))
+
+
+def _indented(text: str) -> str:
+    return "\n    ".join(printable(line, SENTENCE_MAX) for line in text.split("\n"))

@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 from typing import Self
 
+import msgspec
 import requests
 
 from workflow.settings import api_version, source
@@ -80,11 +81,23 @@ class Extraction:
         return str(requests.Request("GET", self.url, params=self.query(page)).prepare().url)
 
 
+class Unstorable(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of a document that cannot be stored: why, its size, and its sha256 in hex."""
+
+    reason: str
+    bytes: int
+    sha256: str
+
+
+#: A user's JSON document as the API wrote it, in UTF-8 and a part of the response's body.
+Document = memoryview | Unstorable
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Page:
-    """A checked page: the users' JSON documents exactly as the API wrote them."""
+    """A checked page. `server` is how the source names its server."""
 
     number: int
     offset: int
-    documents: list[str]
+    documents: list[Document]
     server: str

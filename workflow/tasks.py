@@ -21,12 +21,16 @@ from workflow.extraction import Extraction
 from workflow.ledger.details import Computed, Extracted, Extracting, Loaded, Written
 from workflow.ledger.lease import Lease, Outcome
 from workflow.ledger.runs import Run, current_runs
+from workflow.printable import printable
 from workflow.source.client import Client
 from workflow.spark import jobs
 from workflow.step import Dated, Step, sentence_instead_of_traceback
 from workflow.stores import cassandra, lake, warehouse
 from workflow.stores.lake import CLEAN, REJECTED, ParquetRun
 from workflow.stores.raw_store import RawStore
+
+#: How much of the names of a source's servers the ledger keeps, in characters.
+SERVER_MAX = 200
 
 
 class ExtractUsers(Step):
@@ -64,7 +68,10 @@ class ExtractUsers(Step):
                 rows_out=manifest.stored,
                 bytes=manifest.bytes,
                 details=Extracted(
-                    server=", ".join(sorted({page.server for page in stored.values()})),
+                    # printable, because a page may have been stored by an older version
+                    server=printable(
+                        ", ".join(sorted({page.server for page in stored.values()})), SERVER_MAX
+                    ),
                     pages=extraction.pages,
                     pages_resumed=resumed,
                     buckets=manifest.buckets,
@@ -78,7 +85,7 @@ class ExtractUsers(Step):
 class TransformUsers(Step):
     """Cassandra → typed clean users and rejects, in Parquet. `bytes` are of the Parquet files."""
 
-    logic_version = 1
+    logic_version = 2
 
     def requires(self) -> ExtractUsers:
         return ExtractUsers(date=self.date)
@@ -115,8 +122,10 @@ class TransformUsers(Step):
         by_reason = ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())
         raise DataError(
             f"{rejected:,} of {rows:,} users of {self.date} broke a rule, more than the "
-            f"{limit:g} % allowed ({by_reason}); nothing was published. Check the source, or "
-            "raise [rules] rejected_percent_max (--rules-rejected-percent-max)."
+            f"{limit:g} % allowed ({by_reason}); nothing was published. If the source sent "
+            f"something wrong that day, run `workflow rerun {self.date} --from "
+            f"{self.requires().task_family}`; else raise [rules] rejected_percent_max "
+            "(--rules-rejected-percent-max)."
         )
 
 
@@ -126,7 +135,7 @@ class ComputeStats(Step):
     Its ledger row counts users: every dimension must account for each of them once.
     """
 
-    logic_version = 1
+    logic_version = 2
 
     def requires(self) -> TransformUsers:
         return TransformUsers(date=self.date)

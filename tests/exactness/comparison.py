@@ -40,7 +40,7 @@ class Standing:
     ledger: dict[str, dict[str, Any]]
 
 
-def use_source(pipeline: Pipeline, users: int, *, plan: str = "missing=email,users=2") -> None:
+def use_source(pipeline: Pipeline, users: int, *, plan: str = "missing=gender,users=2") -> None:
     """Take `users` a day, in pages of PAGE or a tenth of them, a few of them to be rejected."""
     root = pipeline.stack.standin_url.removesuffix("/api/1.4/")
     url = f"{root}/faults/crash/{plan}/api/1.4/" if plan else pipeline.stack.standin_url

@@ -193,7 +193,7 @@ def test_a_reader_sees_one_generation_while_dates_are_rerun(
     with reader.reading():
         for number in range(1, 26 if full else 4):
             step = ExtractUsers if number % 3 else TransformUsers
-            source.has(f"missing=email,users={number % 4 * 20}" if number % 4 else "")
+            source.has(f"missing=gender,users={number % 4 * 20}" if number % 4 else "")
             pipeline.run(
                 "workflow", "rerun", str(FIRST), "--from", step.__name__, "--local-scheduler",
                 "--source-users-per-day", str(20 + number % 5),

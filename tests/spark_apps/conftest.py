@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,16 @@ import pytest
 from luigi.configuration import get_config
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_apps.cassandra_source import SCHEMA, Documents, errors_as_json
+from spark_apps.cassandra_source import SCHEMA
+from spark_apps.documents import Documents, errors_as_json
 from spark_apps.transform_users import transform
-from spark_apps.users import LEAVES
+from spark_apps.users import SHAPE
 from workflow.spark import engine
 
-DOCUMENTS = Documents(LEAVES)
+DOCUMENTS = Documents(SHAPE)
+
+#: When the API was asked, in the tests.
+REQUESTED_AT = datetime(2026, 11, 24, 1, 2, 3, 456_000, UTC)
 
 #: A user as RandomUser 1.4 sends it; born on a leap day.
 USER: dict[str, Any] = {
@@ -119,7 +123,7 @@ def transform_to(
     """Documents through transform, Parquet and pyarrow: a table in order of position."""
 
     def run(path: Path, documents: list[object], partition_date: date) -> pa.Table:
-        frame = transform(raw_frame(documents), partition_date)
+        frame = transform(raw_frame(documents), partition_date, REQUESTED_AT)
         frame.write.partitionBy("outcome").parquet(str(path))
         outcome = ds.partitioning(pa.schema([("outcome", pa.string())]), flavor="hive")
         return ds.dataset(path, partitioning=outcome).to_table().sort_by("position")

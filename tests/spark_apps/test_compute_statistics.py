@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from spark_apps.compute_statistics import compute
 
-User = tuple[str, str, int]  # gender, nationality, age
+User = tuple[str, str, int | None]  # gender, nationality, age
 
 TYPES = [
     ("dimension", "string"),
@@ -29,8 +29,10 @@ def _frame(spark: SparkSession, users: list[User]) -> DataFrame:
     return spark.createDataFrame(users, "gender string, nationality string, age smallint")
 
 
-def _band(age: int) -> str:
-    bands = {18: "under 18", 25: "18-24", 35: "25-34", 45: "35-44", 55: "45-54", 65: "55-64"}
+def _band(age: int | None) -> str:
+    if age is None:
+        return "not born"
+    bands = {18: "0-17", 25: "18-24", 35: "25-34", 45: "35-44", 55: "45-54", 65: "55-64"}
     bands[75] = "65-74"
     return next((band for end, band in bands.items() if age < end), "75+")
 
@@ -40,29 +42,32 @@ def _round(dividend: int, divisor: int, step: str) -> Decimal:
 
 
 def _expected(users: list[User]) -> dict[tuple[str, str], tuple[Any, ...]]:
-    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[int | None]] = defaultdict(list)
     for gender, nationality, age in users:
         members = {"all": "all", "gender": gender, "nationality": nationality}
         for member in (members | {"age_band": _band(age)}).items():
             groups[member].append(age)
-    return {
-        member: (
-            len(ages),
-            _round(len(ages), len(users), "0.000001"),
-            _round(sum(ages), len(ages), "0.01"),
-            min(ages),
-            Decimal(statistics.median(ages)).quantize(Decimal("0.01")),
-            max(ages),
-        )
-        for member, ages in groups.items()
-    }
+    figures: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for member, group in groups.items():
+        share = _round(len(group), len(users), "0.000001")
+        ages = [age for age in group if age is not None]
+        figures[member] = (len(group), share, None, None, None, None)
+        if ages:
+            median = Decimal(statistics.median(ages)).quantize(Decimal("0.01"))
+            mean = _round(sum(ages), len(ages), "0.01")
+            figures[member] = (len(group), share, mean, min(ages), median, max(ages))
+    return figures
 
 
 def _random_users(seed: int, count: int) -> list[User]:
     rng = random.Random(seed)
     nationalities = ("AU", "DE", "IR")
     return [
-        (rng.choice(("female", "male")), rng.choice(nationalities), rng.randint(0, 120))
+        (
+            rng.choice(("female", "male")),
+            rng.choice(nationalities),
+            rng.choice((None, rng.randint(0, 120), rng.randint(0, 120))),
+        )
         for _ in range(count)
     ]
 
@@ -79,8 +84,10 @@ def _random_users(seed: int, count: int) -> list[User]:
         [("female", "DE", 1)] * 199 + [("female", "DE", 2)],
         # a share that lies on half a millionth: 1 / 64
         [("male", "AU", 30)] * 63 + [("female", "AU", 30)],
+        [("male", "AU", None)],
+        [("male", "AU", None), ("female", "AU", 0), ("female", "DE", None), ("male", "DE", 9)],
     ],
-    ids=["one", "two", "997", "1000", "tie 40.005", "tie 1.005", "tie 1/64"],
+    ids=["one", "two", "997", "1000", "tie 40.005", "tie 1.005", "tie 1/64", "unborn", "some born"],
 )
 def test_statistics(spark: SparkSession, users: list[User]) -> None:
     result = compute(_frame(spark, users))

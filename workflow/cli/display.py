@@ -18,6 +18,7 @@ from workflow.ops.difference import Changes
 from workflow.ops.plan import DatePlan, StepPlan
 from workflow.ops.trace import Trace
 from workflow.ops.verify import Verdict
+from workflow.printable import printable
 from workflow.tasks import EXTRACT, PARQUET, TRANSFORM
 
 out = Console(highlight=False, emoji=False)
@@ -26,9 +27,18 @@ out = Console(highlight=False, emoji=False)
 DIFFERENCES_SHOWN = 10
 
 
+#: How much of a line or of a cell is shown, in characters: a source may send any length.
+SHOWN_MAX = 4_000
+
+
 def line(text: str) -> None:
-    """A line as it is, however wide the terminal: people search and copy it."""
-    out.print(text, soft_wrap=True, markup=False)
+    """A line in one piece, however wide the terminal: people search and copy it."""
+    out.print(printable(text, SHOWN_MAX), soft_wrap=True, markup=False)
+
+
+def cell(text: str) -> str:
+    """A text for a cell of a table."""
+    return escape(printable(text, SHOWN_MAX))
 
 
 # ---- plan --------------------------------------------------------------------------------
@@ -43,13 +53,13 @@ def plan(dates: Sequence[DatePlan]) -> None:
         when = str(first.date) if len(group) == 1 else f"{first.date} to {group[-1].date}"
         if first.due:
             for step in first.steps:
-                table.add_row(when, step.step, "due" if step.due else "done", escape(step.why))
+                table.add_row(when, step.step, "due" if step.due else "done", cell(step.why))
                 when = ""
         else:
             table.add_row(when, "all", "done", _since(group))
         if first.other_settings:
             note = f"made with other settings: {', '.join(first.other_settings)}"
-            table.add_row("", "", "", escape(note))
+            table.add_row("", "", "", cell(note))
         table.add_section()
     out.print(table)
     due = [date for date in dates if date.due]
@@ -161,12 +171,14 @@ def _statistics(statistics: Sequence[Any]) -> None:
     for heading in HEADINGS:
         table.add_column(heading, justify="right")
     for row in rows:
-        cells = {figure: getattr(row, figure) for figure in FIGURES_SHOWN}
-        table.add_row(row.dimension, row.member, *(_cell(*cell) for cell in cells.items()))
+        figures = {figure: getattr(row, figure) for figure in FIGURES_SHOWN}
+        table.add_row(
+            cell(row.dimension), cell(row.member), *itertools.starmap(_figure, figures.items())
+        )
     out.print(table)
 
 
-def _cell(figure: str, value: Any) -> str:
+def _figure(figure: str, value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.1%}" if figure == "share" else f"{value:,}"
@@ -244,7 +256,7 @@ def trace(found: Trace) -> None:
         line(f"← GET {source.request}")
         if source.stored:
             line(f"      page {source.page}, sha256 {source.stored.sha256}")
-        for text in source.document.splitlines():
+        for text in source.document.split("\n"):
             line(f"    {text}")
 
 

@@ -17,6 +17,7 @@ from workflow.cli.display import count_dates, line
 from workflow.cli.stack import main as stack
 from workflow.errors import SettingsError, WorkflowError
 from workflow.ledger import runs
+from workflow.ops.data import page
 from workflow.ops.difference import difference
 from workflow.ops.plan import DatePlan
 from workflow.ops.plan import plan as make_plan
@@ -226,7 +227,7 @@ def plan(ctx: click.Context, arguments: tuple[str, ...], as_json: bool, diff: bo
             for table, changes in found.items()
         }
         document = {"dates": records, "differences": changes} if diff else {"dates": records}
-        click.echo(json.dumps(document, default=str, ensure_ascii=False, indent=2))
+        click.echo(json.dumps(document, default=str, indent=2))
     else:
         display.plan(planned)
         if diff:
@@ -260,6 +261,12 @@ def trace(date: datetime.date, key: Key | None) -> None:
     """Trace a date's figures, or a person in it, back to runs, request and document."""
     settings.check()
     display.trace(make_trace(date, key))
+
+
+@main.command()
+def data() -> None:
+    """Print docs/data.md: what each column, reason and figure means, as Markdown."""
+    click.echo(page(), nl=False)
 
 
 @main.command("verify")

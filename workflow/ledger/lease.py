@@ -26,9 +26,10 @@ import psycopg2
 from psycopg2.extras import Json
 
 from workflow import deadline, settings, sql
-from workflow.errors import DataError, LeaseError, WorkflowError, innermost
+from workflow.errors import SENTENCE_MAX, DataError, LeaseError, WorkflowError, innermost
 from workflow.ledger.details import Details
 from workflow.ledger.runs import Run, Versions, as_runs, holders, requester
+from workflow.printable import printable
 from workflow.stores import schema
 from workflow.stores.postgres import (
     Connection,
@@ -185,8 +186,8 @@ class Attempt:
         parameters = {
             "run_id": self.run_id,
             "state": "failed" if isinstance(error, Exception) else "interrupted",
-            # text in PostgreSQL holds no NUL, and the failed party may have sent one
-            "error": (str(error) or repr(error)).replace("\0", "\\0"),
+            # also because text in PostgreSQL holds no NUL
+            "error": printable(str(error) or repr(error), SENTENCE_MAX),
         }
         with (
             contextlib.suppress(WorkflowError),

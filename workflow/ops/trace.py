@@ -2,13 +2,13 @@
 
 import dataclasses
 import datetime
-import json
 import uuid
 from typing import Any
 
 from psycopg2.sql import SQL, Identifier
 
-from spark_apps.users import KEY, NOUN, OPEN_KEYS, REJECTS, SECRET_KEYS, TABLE, Key
+from spark_apps.documents import Documents, as_json
+from spark_apps.users import KEY, NOUN, REJECTS, SHAPE, TABLE, Key
 from workflow import sql
 from workflow.errors import DataError
 from workflow.extraction import Extraction
@@ -21,8 +21,6 @@ from workflow.stores.raw_store import RawStore, StoredPage
 from workflow.tasks import LOAD
 
 _SQL = sql.load("trace.sql")
-
-MASK = "•••"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,7 +113,7 @@ def masked(document: str | None) -> str:
     if document is None:
         return "Cassandra does not hold it; run `workflow verify` for more."
     try:
-        fields = json.loads(document)
+        fields = Documents(SHAPE).decode(document)
         shown = [_shown(name, value) for name, value in fields.items()]
     except (AttributeError, ValueError, RecursionError):
         size = len(document.encode(errors="surrogatepass"))
@@ -127,24 +125,4 @@ def masked(document: str | None) -> str:
 
 
 def _shown(name: str, value: Any) -> str:
-    return ": ".join(json.dumps(part, ensure_ascii=False) for part in (name, _masked(value, name)))
-
-
-def _masked(value: Any, key: str) -> Any:
-    open_keys = OPEN_KEYS.get(key.strip().lower())
-    if isinstance(value, dict):
-        return {
-            name: MASK
-            if _is_secret(name) or (open_keys is not None and name not in open_keys)
-            else _masked(inner, name)
-            for name, inner in value.items()
-        }
-    if open_keys is not None or _is_secret(key):
-        return MASK  # a secret in the place of its object
-    if isinstance(value, list):
-        return [_masked(item, key) for item in value]
-    return value
-
-
-def _is_secret(key: str) -> bool:
-    return key.strip().lower() in SECRET_KEYS
+    return ": ".join(map(as_json, (name, SHAPE.masked({name: value})[name])))

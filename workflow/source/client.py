@@ -3,7 +3,8 @@
 docs/source-api.md has the facts about the API. What matters here: it sends one user and
 status 200 instead of an error, hangs instead of failing, and limits users per window. So a
 response counts only when everything that it echoes matches the request. Any other
-is requested again, with growing, jittered waits, until the extraction's deadline.
+is requested again, with growing, jittered waits, until the extraction's deadline. wire.py bounds
+what a response may take, answer.py reads it.
 """
 
 import logging
@@ -15,70 +16,31 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Self
 
-import msgspec
 import requests
 import tenacity
 import urllib3
 
 from workflow.errors import SourceError, innermost
 from workflow.extraction import Extraction, Page
+from workflow.printable import printable
 from workflow.settings import source
-from workflow.source import pacing
+from workflow.source import answer, pacing, wire
 
 log = logging.getLogger(__name__)
 
-#: Statuses worth a retry; any other 4xx will not change by itself.
-RETRIED_STATUSES = frozenset({408, 425, 429}) | frozenset(range(500, 600))
+#: Statuses that will not change by themselves: a wrong address, or a request that is refused.
+FINAL_STATUSES = frozenset({301, 308, *range(400, 500)}) - {408, 425, 429}
 
-#: A user of 1.4 has about 1,100 bytes; a body with far more cannot match the request.
-BODY_BYTES_PER_USER_MAX = 20_000
+#: The largest page of 1.4, 5,000 users, has about 6 MB. By default four are held at a time, and may
+#: not take 100 MB more than usual.
+BODY_BYTES_MAX = 12_000_000
+
+#: What a response may have besides its body.
+FRAME_BYTES_MAX = 1_000_000
 
 WAIT_MAX = 30.0  # s between two attempts
 
-
-class _Info(msgspec.Struct):
-    seed: str
-    results: int
-    page: float  # the API keeps 1.5 as it is
-    version: str
-
-
-class _Body(msgspec.Struct):
-    """`results` stays raw: what we store is what was sent, byte for byte."""
-
-    info: _Info
-    results: list[msgspec.Raw]
-
-
-_decode = msgspec.json.Decoder(_Body).decode
-
-# an escape; the group is the half of a surrogate pair, whole or alone
-_ESCAPE = re.compile(rb"\\(?:(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
-_DELETE = b"\x7f"
-
-
-def _split(body: bytes) -> tuple[_Info, list[str]]:
-    """The info of a body, and each user's document as it was sent.
-
-    RFC 8259 allows an escape like \\ud800 outside a pair, msgspec does not. Such a user must
-    become one reject and not make the page unusable, so those escapes are hidden from msgspec
-    behind a character that the body does not contain.
-
-    Raises msgspec.ValidationError for other JSON, msgspec.DecodeError or UnicodeDecodeError.
-    """
-    try:
-        parsed = _decode(body)
-        return parsed.info, [str(document, "utf-8") for document in parsed.results]
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError:
-        hidden = _ESCAPE.sub(lambda m: _DELETE + m[1] if m[1] else m[0], body)
-        if hidden == body or _DELETE in body:
-            raise
-    parsed = _decode(hidden)
-    return parsed.info, [
-        bytes(document).replace(_DELETE, b"\\").decode() for document in parsed.results
-    ]
+LAST_ATTEMPT = 1.0  # s for the attempt that begins when the deadline is reached
 
 
 class _AttemptFailed(Exception):
@@ -101,18 +63,22 @@ class Client:
         pacing.require_pages_that_fit(extraction.url, extraction.page_size)
         self._extraction = extraction
         self._cfg = source()
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = "batch-workflow"
-        if pacing.is_loopback(extraction.url):
-            # compression costs more there than it saves
-            self._session.headers["Accept-Encoding"] = "identity"
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=self._cfg.requests_in_flight)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
         self._lock = threading.Lock()
         self._deadline = time.monotonic() + self._cfg.deadline
         self._paced_until = 0.0
         self._stopped = threading.Event()
+        self._odd_pages: set[int] = set()
+        self._session = wire.Session(
+            wire.Bounds(
+                seconds=lambda: min(self._cfg.read_timeout, self._left()),
+                size=BODY_BYTES_MAX + FRAME_BYTES_MAX,
+                stopped=self._stopped,
+            ),
+            connections=self._cfg.requests_in_flight,
+        )
+        if pacing.is_loopback(extraction.url):
+            # compression costs more there than it saves
+            self._session.headers["Accept-Encoding"] = "identity"
 
     def __enter__(self) -> Self:
         return self
@@ -171,6 +137,13 @@ class Client:
                 "The pages that arrived are kept: run the date again to fetch the others."
             ) from exc
 
+    def _left(self) -> float:
+        """How long an attempt that begins now may take, in s."""
+        return max(LAST_ATTEMPT, self._deadline - time.monotonic())
+
+    def _may_read_on(self) -> bool:
+        return not self._stopped.is_set() and time.monotonic() < self._deadline + LAST_ATTEMPT
+
     def _sleep(self, seconds: float) -> None:
         self._stopped.wait(max(0.0, min(seconds, self._deadline - time.monotonic())))
 
@@ -196,49 +169,57 @@ class Client:
             self._paced_until = now
 
     def _ask(self, number: int) -> Page:
-        rows = self._extraction.page_rows(number)
+        extraction = self._extraction
+        rows = extraction.page_rows(number)
         self._pace(rows)
-        body, server = self._get(number, rows)
+        body, server = self._get(number)
         try:
-            info, documents = _split(body)
-        except msgspec.ValidationError as exc:
-            error = _error_text(body)
-            raise _AttemptFailed(
-                f"got a response that is not a page of users ({error or exc})"
-            ) from exc
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            raise _AttemptFailed(
-                f"got a response that is not JSON ({len(body):,} bytes, {exc})"
-            ) from exc
+            info, users = answer.info_of(body, self._may_read_on)
+            self._require_asked(info, number)
+            documents, not_json = answer.documents_of(users, rows, self._may_read_on)
+        except answer.NotThePageError as exc:
+            raise _AttemptFailed(str(exc)) from exc
+        if not_json:
+            self._require_as_sent(number, not_json, rows)
+        return Page(
+            number=number,
+            offset=extraction.offset(number),
+            documents=documents,
+            server=printable(server, answer.QUOTED_MAX),
+        )
+
+    def _require_asked(self, info: answer.Info, number: int) -> None:
         extraction = self._extraction
         for what, got, asked in (
             ("API version", info.version, extraction.api_version),
             ("seed", info.seed, extraction.seed),
             ("page", info.page, number),
-            ("users", info.results, rows),
-            ("users in the list", len(documents), rows),
+            ("users", info.results, extraction.page_rows(number)),
         ):
             if got != asked:
-                raise _AttemptFailed(
-                    f"got a response that does not match the request ({what}: {got!r}, "
-                    f"not {asked!r})"
+                raise answer.NotThePageError(
+                    "got a response that does not match the request "
+                    f"({what}: {printable(repr(got), answer.QUOTED_MAX)}, not {asked!r})"
                 )
-        return Page(
-            number=number,
-            offset=extraction.offset(number),
-            documents=documents,
-            server=server,
-        )
 
-    def _get(self, number: int, rows: int) -> tuple[bytes, str]:
+    def _require_as_sent(self, number: int, not_json: int, rows: int) -> None:
+        """Ask a second time before documents that are not JSON are taken for what the API sends.
+
+        One may be wrong at its source; more than half of a page was damaged on its way.
+        """
+        first = number not in self._odd_pages
+        self._odd_pages.add(number)
+        if first or not_json > max(1, rows / 2):
+            raise _AttemptFailed(f"got a page in which {not_json:,} of {rows:,} users are not JSON")
+
+    def _get(self, number: int) -> tuple[bytearray, str]:
         cfg, extraction = self._cfg, self._extraction
-        limit = 100_000 + BODY_BYTES_PER_USER_MAX * rows
-        started = time.monotonic()
+        left = self._left()
         try:
             with self._session.get(
                 extraction.url,
                 params=extraction.query(number),
-                timeout=(cfg.connect_timeout, cfg.read_timeout),
+                timeout=(min(cfg.connect_timeout, left), min(cfg.read_timeout, left)),
                 stream=True,
             ) as response:
                 self._check_status(response)
@@ -246,30 +227,34 @@ class Client:
                 # read1 returns what has arrived, iter_content would wait for a full chunk
                 while chunk := response.raw.read1(1 << 18, decode_content=True):
                     body += chunk
-                    if len(body) > limit:
-                        raise _AttemptFailed(f"got a body of more than {limit:,} bytes")
-                    # the read timeout is per read: a slow drip would never run into it
-                    if time.monotonic() - started > cfg.read_timeout:
-                        raise _AttemptFailed(
-                            f"got a body that took longer than {cfg.read_timeout:g} s"
-                        )
-                return bytes(body), response.headers.get("Server", "")
+                    if len(body) > BODY_BYTES_MAX:
+                        raise _AttemptFailed(f"got a body of more than {BODY_BYTES_MAX:,} bytes")
+                return body, response.headers.get("Server", "")
         except (requests.Timeout, urllib3.exceptions.TimeoutError) as exc:
             raise _AttemptFailed("timed out") from exc
         except (requests.RequestException, urllib3.exceptions.HTTPError) as exc:
-            raise _AttemptFailed(f"got no response ({str(innermost(exc))[:200]})") from exc
+            reason = printable(str(innermost(exc)), answer.QUOTED_MAX)
+            raise _AttemptFailed(f"got no response ({reason})") from exc
 
     def _check_status(self, response: requests.Response) -> None:
-        if response.status_code == 200:
+        status = response.status_code
+        if status == 200:
             return
-        status = f"status {response.status_code} {response.reason}".rstrip()
-        if response.status_code not in RETRIED_STATUSES:
+        headers = {
+            name: printable(response.headers.get(name, ""), answer.QUOTED_MAX)
+            for name in ("Location", "Retry-After")
+        }
+        reason = printable(response.reason or "", answer.QUOTED_MAX)
+        said = f"status {status} {reason}".rstrip()
+        if location := headers["Location"]:
+            said += f", a redirect to {location}, which is not followed"
+        if status in FINAL_STATUSES:
             raise SourceError(
-                f"{self._extraction.url} returned {status}, which a retry will not change; "
-                "check [source] url (--source-url)."
+                f"{self._extraction.url} returned {said}; a retry will not change that. "
+                "Check [source] url (--source-url)."
             )
-        after = response.headers.get("Retry-After", "")
-        raise _AttemptFailed(f"got {status}", float(after) if after.isdigit() else None)
+        after = re.fullmatch("[0-9]{1,6}", headers["Retry-After"])
+        raise _AttemptFailed(f"got {said}", float(after[0]) if after else None)
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
@@ -278,12 +263,3 @@ def _wait(state: tenacity.RetryCallState) -> float:
     if isinstance(error, _AttemptFailed) and error.retry_after is not None:
         return min(error.retry_after, 10 * WAIT_MAX)
     return tenacity.wait_random_exponential(multiplier=0.5, max=WAIT_MAX)(state)
-
-
-def _error_text(body: bytes) -> str | None:
-    """The API's own words in a body like `{"error": "…"}`."""
-    try:
-        error = msgspec.json.decode(body).get("error")
-    except (AttributeError, msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return str(error)[:200] if error else None

@@ -6,7 +6,7 @@ it.
 
 import os
 
-from spark_apps.users import LEAVES, RAW_TABLE
+from spark_apps.users import RAW_TABLE, SHAPE
 from workflow import settings
 from workflow.ledger.details import Engine, Extracting
 from workflow.ledger.runs import Run
@@ -35,7 +35,7 @@ def transform(extract: Run, *, output: str) -> None:
         extraction_date=extract.partition_date,
         extraction_id=Extracting.of(extract).extraction_id,
         rows=extract.rows_out or 0,
-        leaves=LEAVES,
+        shape=SHAPE,
         bucket_rows=raw_store.BUCKET_ROWS,
         readers=settings.spark().readers or os.cpu_count() or 1,
         patience=cfg.patience,
@@ -44,7 +44,7 @@ def transform(extract: Run, *, output: str) -> None:
         timeout=cfg.timeout,
     )
     with engine.failures_explained():
-        frame = transform_users.transform(raw, extract.partition_date)
+        frame = transform_users.transform(raw, extract.partition_date, extract.started_at)
         frame.write.partitionBy("outcome").parquet(output)
 
 

@@ -1,11 +1,20 @@
 """Which API `make run` uses: the real one if it responds in time, else the stand-in."""
 
+import threading
+
 import msgspec
 import requests
+import urllib3
 
 from workflow import settings
+from workflow.source import wire
 
 RESPONSE_SECONDS = 5.0
+RESPONSE_BYTES_MAX = 1_000_000
+
+
+class _Response(msgspec.Struct):
+    results: tuple[msgspec.Raw]  # one user was asked for
 
 
 def choose(wanted: str) -> tuple[str, str]:
@@ -30,18 +39,29 @@ def choose(wanted: str) -> tuple[str, str]:
 
 def _why_not(url: str) -> str | None:
     """Why an API does not return a user now, or None if it does."""
+    bounds = wire.Bounds(lambda: RESPONSE_SECONDS, RESPONSE_BYTES_MAX, threading.Event())
+    body = bytearray()
     try:
-        response = requests.get(
-            url, params={"results": "1", "seed": "is-it-there"}, timeout=RESPONSE_SECONDS
-        )
-        response.raise_for_status()
-        users = msgspec.json.decode(response.content)["results"]
-    except requests.Timeout:
+        with (
+            wire.Session(bounds) as session,
+            session.get(
+                url,
+                params={"results": "1", "seed": "is-it-there"},
+                timeout=RESPONSE_SECONDS,
+                stream=True,
+            ) as response,
+        ):
+            if response.status_code != 200:
+                return f"status {response.status_code}"
+            while chunk := response.raw.read1(1 << 16, decode_content=True):
+                body += chunk
+                if len(body) > RESPONSE_BYTES_MAX:
+                    return f"the response has more than {RESPONSE_BYTES_MAX:,} bytes"
+        msgspec.json.decode(body, type=_Response)
+    except (requests.Timeout, urllib3.exceptions.TimeoutError):
         return f"no response within {RESPONSE_SECONDS:g} s"
-    except requests.HTTPError as exc:
-        return f"status {exc.response.status_code}"
-    except requests.RequestException:
+    except (requests.RequestException, urllib3.exceptions.HTTPError):
         return "unreachable"
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return "the response is not JSON with users"
-    return None if users else "the response holds no users"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "the response is not JSON with a user"
+    return None

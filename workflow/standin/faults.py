@@ -23,7 +23,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
@@ -40,6 +40,7 @@ HTML = "text/html"
 class Delivery:
     """A response and how it is sent.
 
+    padding spaces before the body, in bytes
     delay   seconds before anything is sent, infinity for never
     seconds over which the body is sent, piece by piece
     silent  the connection is closed before the first byte
@@ -47,6 +48,7 @@ class Delivery:
     """
 
     response: Response
+    padding: int = 0
     delay: float = 0.0
     seconds: float = 0.0
     silent: bool = False
@@ -200,7 +202,10 @@ RESPONSE_FAULTS: Mapping[str, tuple[Reader, ResponseChange]] = {
     "broken-gzip": (_nothing, _broken_gzip),
     # as if a proxy had recoded it: no UTF-8 contains 0xFF
     "not-utf8": (_nothing, lambda r, *_: _other(r.body.replace(b"@", b"\xff"))),
-    "huge": (_whole, lambda r, _, megabytes: _other(b" " * (megabytes * 1_000_000) + r.body)),
+    "huge": (
+        _whole,
+        lambda r, _, megabytes: replace(_other(r.body), padding=megabytes * 1_000_000),
+    ),
 }
 
 

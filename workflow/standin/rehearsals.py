@@ -23,6 +23,9 @@ from workflow.standin.handler import ApiHandler
 #: Pieces of a body that comes slowly.
 PIECES = 50
 
+#: How much padding is held at a time, in bytes.
+PADDING = 1_000_000
+
 _API = re.compile(r"/faults/(?P<name>[\w.-]+)(?:/(?P<plan>[^/]+))?(?P<path>/api(/[^/]*)?/?)")
 _CONTROL = re.compile(r"/faults/(?P<name>[\w.-]+)/?")
 
@@ -97,7 +100,10 @@ class RehearsalHandler(ApiHandler):
         self.set_status(delivery.response.status)
         for name, value in delivery.response.headers.items():
             self.set_header(name, value)
-        self.set_header("Content-Length", str(len(body)))
+        self.set_header("Content-Length", str(delivery.padding + len(body)))
+        for start in range(0, delivery.padding, PADDING):
+            self.write(b" " * min(PADDING, delivery.padding - start))
+            await self.flush()  # the next piece once this one has left
         if delivery.cut:
             self.write(body[: len(body) // 2])
             await self.flush()

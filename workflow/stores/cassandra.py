@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Rows per page: 64 concurrent reads of 5,000 killed a node with a 512 MB heap.
-FETCH_ROWS = 1_000
+FETCH_ROWS = 250
 
 
 _TRANSIENT = (

@@ -20,12 +20,12 @@ from typing import Any
 import msgspec
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent
-from cassandra.query import BatchStatement, BatchType
+from cassandra.query import UNSET_VALUE, BatchStatement, BatchType
 
 from spark_apps.users import KEY, RAW_TABLE, Key
 from workflow import sql
 from workflow.errors import DataError
-from workflow.extraction import Extraction, Page
+from workflow.extraction import Document, Extraction, Page, Unstorable
 from workflow.settings import cassandra
 from workflow.stores.cassandra import patiently
 
@@ -42,9 +42,9 @@ BATCHES_IN_FLIGHT = 8
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StoredPage:
-    """A page whose documents are all acknowledged; `bytes` and `sha256` are of the documents.
+    """A page whose documents are all acknowledged.
 
-    `server` is how the source names its server.
+    `bytes` and `sha256` are of the documents, and of the records of those that cannot be stored.
     """
 
     page: int
@@ -91,11 +91,15 @@ def buckets(rows: int) -> int:
     return -(-rows // BUCKET_ROWS)
 
 
-def digest(documents: Iterable[str]) -> str:
-    """The sha256 of documents in order, in hex. A line end closes each; JSON has none raw."""
+def digest(texts: Iterable[str]) -> str:
+    """The sha256 of what is stored of documents, in order, in hex. A line end closes each."""
+    return _digest(text.encode() for text in texts)
+
+
+def _digest(texts: Iterable[bytes | memoryview]) -> str:
     sha256 = hashlib.sha256()
-    for document in documents:
-        sha256.update(document.encode())
+    for text in texts:
+        sha256.update(text)
         sha256.update(b"\n")
     return sha256.hexdigest()
 
@@ -145,8 +149,8 @@ class RawStore:
         stored = StoredPage(
             page=page.number,
             rows=len(page.documents),
-            bytes=sum(len(document.encode()) for document in page.documents),
-            sha256=digest(page.documents),
+            bytes=sum(len(_kept(document)) for document in page.documents),
+            sha256=_digest(map(_kept, page.documents)),
             server=page.server,
         )
         self._execute("write_page", *self._key, *dataclasses.astuple(stored), self._timestamp)
@@ -158,7 +162,10 @@ class RawStore:
         batch, size, batch_bucket = None, 0, -1
         for position, document in enumerate(page.documents, start=page.offset):
             bucket = position // BUCKET_ROWS
-            length = len(document.encode())
+            kept = _kept(document)
+            length, text = len(kept), str(kept, "utf-8")
+            # unset, because a null is a tombstone; readers look at raw_data first
+            raw = (None, text) if isinstance(document, Unstorable) else (text, UNSET_VALUE)
             if batch is None or (
                 bucket != batch_bucket or len(batch) >= BATCH_ROWS or size + length > BATCH_BYTES
             ):
@@ -168,8 +175,7 @@ class RawStore:
             batch.add(
                 statement,
                 (
-                    *self._key, bucket, position, _key_of(document), document, now,
-                    self._timestamp,
+                    *self._key, bucket, position, _key_of(kept), *raw, now, self._timestamp,
                 ),
             )  # fmt: skip
             size += length
@@ -222,20 +228,23 @@ class RawStore:
         return Manifest(**values)
 
     def documents(self, bucket: int) -> Iterator[tuple[int, str]]:
-        """(position, document) of a bucket, in order, a bounded number of rows at a time."""
+        """Position and text of each document of a bucket, in order, as `digest` takes them.
+
+        A bounded number of rows is read at a time.
+        """
         statement = self._statement("read_documents")
         key = (*self._key, bucket)
         reply = patiently(lambda: self._session.execute(statement, key))
         while True:
             for row in reply.current_rows:
-                yield row.position, row.raw_data
+                yield row.position, row.unstorable if row.raw_data is None else row.raw_data
             state = reply.paging_state
             if state is None:
                 return
             reply = patiently(partial(self._session.execute, statement, key, paging_state=state))
 
     def document(self, position: int) -> str | None:
-        """The document at a position, or None."""
+        """The document at a position, or None where none is stored."""
         rows = self._execute("read_document", *self._key, position // BUCKET_ROWS, position)
         return rows[0].raw_data if rows else None
 
@@ -251,9 +260,14 @@ class RawStore:
         self._execute("remove_manifest", self._timestamp, *key)
 
 
-def _key_of(document: str) -> Key | None:
+def _kept(document: Document) -> bytes | memoryview:
+    """What is stored of a document: all of it, or the record of one that cannot be stored."""
+    return msgspec.json.encode(document) if isinstance(document, Unstorable) else document
+
+
+def _key_of(text: bytes | memoryview) -> Key | None:
     """The document's key if it has one: malformed documents are stored, too."""
     try:
-        return _key_in(_decode(document))
-    except (msgspec.MsgspecError, UnicodeError):
+        return _key_in(_decode(text))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None

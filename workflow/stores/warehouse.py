@@ -32,7 +32,7 @@ Columns = Mapping[str, Sequence[str]]
 
 #: The columns of the three tables after their date, in the order of users.py.
 USER_COLUMNS = (*(column.name for column in COLUMNS), "position")
-STATISTICS_COLUMNS = ("dimension", "member", *(name for name, _ in FIGURES))
+STATISTICS_COLUMNS = ("dimension", "member", *(figure.name for figure in FIGURES))
 
 #: The tables of a day, each with all its columns, the one of the date first.
 TABLES: Columns = {
@@ -123,7 +123,7 @@ def statistics(date: datetime.date) -> list[Any]:
     statement = SQL(_SQL.statistics_of_date).format(
         columns=SQL(", ").join(map(Identifier, STATISTICS_COLUMNS)), table=Identifier(STATISTICS)
     )
-    return query(statement, date=date, dimensions=[name for name, _ in DIMENSIONS])
+    return query(statement, date=date, dimensions=[dimension.name for dimension in DIMENSIONS])
 
 
 def copy_day(cursor: Cursor, date: datetime.date, rows: DayRows, prefix: str = "") -> None:
