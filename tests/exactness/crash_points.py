@@ -374,7 +374,7 @@ POINTS: tuple[Point, ...] = (
     Point(
         name="load-copying-users-many",
         step=LOAD,
-        state="8,192 of 20,000 users are copied, not committed",
+        state="16,384 of 20,000 users are copied, not committed",
         where="workflow.stores.warehouse:_csv_of_batches",
         when=When.TAKEN,
         taken=1,

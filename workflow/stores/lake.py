@@ -26,7 +26,7 @@ _RUN = re.compile(r"run_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 #: The folders of a run of TransformUsers.
 CLEAN, REJECTED = "outcome=clean", "outcome=rejected"
 
-BATCH_ROWS = 8_192  # about 4 MB of users
+BATCH_ROWS = 16_384  # about 4 MB of users
 
 
 def run_url(job: str, date: datetime.date, run_id: uuid.UUID) -> str:
