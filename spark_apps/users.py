@@ -135,6 +135,12 @@ def _limit(name: str, length: int) -> Rule:
     )
 
 
+def _required(name: str) -> tuple[Rule, Rule]:
+    """The rules of a text that may not be missing."""
+    missing = Rule(f"{name}_missing", "{} is not null", "There is no text.")
+    return missing, _limit(name, TEXT_MAX)
+
+
 _NEVER, _IF_MISSING = "", "missing or blank"
 _BIRTH = leaf_sql("dob.date")
 
@@ -149,10 +155,7 @@ COLUMNS = (
     ),
     Column(
         "username", "login.username", "text", "{}",
-        (
-            Rule("username_missing", "{} is not null", "There is no text."),
-            _limit("username", TEXT_MAX),
-        ),
+        _required("username"),
         _NEVER, "no key: two users of a date may share it", "silverswan131",
     ),
     Column(
@@ -161,18 +164,12 @@ COLUMNS = (
     ),
     Column(
         "first_name", "name.first", "text", "{}",
-        (
-            Rule("first_name_missing", "{} is not null", "There is no text."),
-            _limit("first_name", TEXT_MAX),
-        ),
+        _required("first_name"),
         _NEVER, "in the user's own script", "Lea",
     ),
     Column(
         "last_name", "name.last", "text", "{}",
-        (
-            Rule("last_name_missing", "{} is not null", "There is no text."),
-            _limit("last_name", TEXT_MAX),
-        ),
+        _required("last_name"),
         _NEVER, "in the user's own script", "In 't Veen",
     ),
     Column(
