@@ -223,13 +223,10 @@ class Client:
                 stream=True,
             ) as response:
                 self._check_status(response)
-                body = bytearray()
-                # read1 returns what has arrived, iter_content would wait for a full chunk
-                while chunk := response.raw.read1(1 << 18, decode_content=True):
-                    body += chunk
-                    if len(body) > BODY_BYTES_MAX:
-                        raise _AttemptFailed(f"got a body of more than {BODY_BYTES_MAX:,} bytes")
+                body = wire.body_of(response, BODY_BYTES_MAX)
                 return body, response.headers.get("Server", "")
+        except wire.BodyTooLongError as exc:
+            raise _AttemptFailed(f"got a body of more than {BODY_BYTES_MAX:,} bytes") from exc
         except (requests.Timeout, urllib3.exceptions.TimeoutError) as exc:
             raise _AttemptFailed("timed out") from exc
         except (requests.RequestException, urllib3.exceptions.HTTPError) as exc:

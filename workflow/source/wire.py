@@ -25,6 +25,10 @@ class _TooLong(http.client.HTTPException):
     """A response had more bytes than allowed."""
 
 
+class BodyTooLongError(Exception):
+    """A body has more bytes than allowed, unpacked."""
+
+
 class Bounds:
     """What a response may take: `seconds()` from its request on, and `size` bytes as sent.
 
@@ -77,6 +81,20 @@ class _Received(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+def body_of(response: requests.Response, size: int) -> bytearray:
+    """The unpacked body of a response of `stream=True`, at most `size` bytes.
+
+    Raises BodyTooLongError, and what urllib3 and requests raise.
+    """
+    body = bytearray()
+    # read1 returns what has arrived, iter_content would wait for a full chunk
+    while chunk := response.raw.read1(1 << 18, decode_content=True):
+        body += chunk
+        if len(body) > size:
+            raise BodyTooLongError
+    return body
 
 
 class _Adapter(HTTPAdapter):

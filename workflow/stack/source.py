@@ -40,7 +40,6 @@ def choose(wanted: str) -> tuple[str, str]:
 def _why_not(url: str) -> str | None:
     """Why an API does not return a user now, or None if it does."""
     bounds = wire.Bounds(lambda: RESPONSE_SECONDS, RESPONSE_BYTES_MAX, threading.Event())
-    body = bytearray()
     try:
         with (
             wire.Session(bounds) as session,
@@ -53,11 +52,9 @@ def _why_not(url: str) -> str | None:
         ):
             if response.status_code != 200:
                 return f"status {response.status_code}"
-            while chunk := response.raw.read1(1 << 16, decode_content=True):
-                body += chunk
-                if len(body) > RESPONSE_BYTES_MAX:
-                    return f"the response has more than {RESPONSE_BYTES_MAX:,} bytes"
-        msgspec.json.decode(body, type=_Response)
+            msgspec.json.decode(wire.body_of(response, RESPONSE_BYTES_MAX), type=_Response)
+    except wire.BodyTooLongError:
+        return f"the response has more than {RESPONSE_BYTES_MAX:,} bytes"
     except (requests.Timeout, urllib3.exceptions.TimeoutError):
         return f"no response within {RESPONSE_SECONDS:g} s"
     except (requests.RequestException, urllib3.exceptions.HTTPError):
