@@ -79,7 +79,7 @@ run: install  ## a correct day of users: stack up, schemas, RunDaily for today; 
 test: install  ## the whole suite, in two processes with services of their own
 	@$(PYTEST)
 
-test-fast: install  ## all tests that need no server
+test-fast: install  ## all quick tests that need no server
 	@$(PYTEST) -m "not services"
 
 test-captured: install  ## run captured API responses through all engines

@@ -31,6 +31,9 @@ from workflow.source.client import Client
 from workflow.stack import source as stack_source
 from workflow.tasks import ExtractUsers
 
+# hostile.py is a server, and it takes its time
+pytestmark = pytest.mark.usefixtures("services")
+
 DATE = datetime.date(2026, 11, 20)
 
 #: s that a response may take beyond the deadline: LAST_ATTEMPT, and what this machine needs.

@@ -39,6 +39,9 @@ from tests.golden.conftest import clean_users, rows_of
 from tests.golden.documents import DATE, REQUESTED_AT, documents
 from tests.golden.record import digest
 
+# no server, but a minute: not of the fast tier
+pytestmark = pytest.mark.usefixtures("services")
+
 BATCH = 40  # twins a query
 
 #: Small changes of SQL, but for those that mean the same: what is found, what it becomes.
